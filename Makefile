@@ -1,0 +1,73 @@
+# `make help` lists the targets. Everything that is built goes to bin/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+FUZZTIME ?= 60s
+PKG ?= ./...
+
+# A clone that belongs to somebody else makes git refuse to answer, and go
+# build with it: then binaries go without the commit they were made from.
+ifneq ($(shell git status >/dev/null 2>&1 && echo answered),answered)
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+endif
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what this machine lacks (Debian 12 with Go)
+	@.ci/deps
+
+.PHONY: build
+build: ## build the programs into bin/
+	@mkdir -p bin
+	go build -o bin/ $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./...)
+
+.PHONY: demo
+demo: deps build ## three hosts, two tenants, real packets, in about a minute (root)
+	@bin/daoli-demo
+
+.PHONY: check
+check: ## all that needs no root: format, vet, staticcheck, architecture, Rego, generated files, race tests
+	@.ci/suites check
+
+.PHONY: test
+test: deps ## check and end to end on real Open vSwitch (root): what CI runs
+	@.ci/suites check e2e
+
+# Directories, relative to here, of the packages whose tests match a pattern.
+packages_with = $$(grep -rlE '$(1)' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
+
+.PHONY: golden
+golden: ## rewrite the golden files; read the diff before it goes in
+	go test $(call packages_with,flag\.Bool\("update") -update
+
+.PHONY: bench
+bench: ## run the benchmarks (PKG=./reconciler/packet for one package)
+	@if [ "$(PKG)" = ./... ]; then pkgs="$(call packages_with,^func Benchmark)"; else pkgs="$(PKG)"; fi; \
+	go test -run '^$$' -bench . -benchmem -p 1 $$pkgs
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (60s)
+	@grep -roE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sort | while IFS=: read -r file func; do \
+		target=$${func#func }; \
+		echo "== $$(dirname "$$file") $$target $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null || exit 1; \
+	done
+
+.PHONY: cover
+cover: ## coverage of the unit tests, total and as bin/cover.html
+	@mkdir -p bin
+	go test -vet=off -coverpkg=./... -coverprofile=bin/cover.out ./...
+	go tool cover -html=bin/cover.out -o bin/cover.html
+	go tool cover -func=bin/cover.out | tail -n 1
+
+.PHONY: generate
+generate: ## rewrite generated code
+	go generate ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
