@@ -1,0 +1,68 @@
+package flows
+
+import (
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/session"
+)
+
+// Deliver returns the switch and the PacketOut that bring a lifted packet to the
+// end of its path. What an endpoint's port lifted is put out at the last switch,
+// behind that switch's flows on the same connection: put out at the first it
+// would often overtake them. What an uplink lifted meets the flow that it missed.
+func Deliver(s *session.Session, d session.Delivery) (dpid uint64, out openflow.PacketOut) {
+	l := d.Lane
+	if d.WireHop >= 0 {
+		hop := ForLane(s, l, 0)[d.WireHop]
+		f := &hop.Forward
+		if d.Direction == session.Reply {
+			f = &hop.Reply
+		}
+		return hop.Host.DPID, openflow.PacketOut{
+			InPort: openflow.PortNo(d.Packet.InPort), Actions: f.Actions, Frame: d.Packet.Frame,
+		}
+	}
+	last, to := len(l.Path.Hops)-1, &l.Path.Legs[len(l.Path.Legs)-1].Near
+	if d.Direction == session.Reply {
+		last, to = 0, &l.Path.Legs[0].Far
+	}
+	a := actions{proto: s.Key.Proto}
+	switch modeOf(s, l) {
+	case ttlRefresh:
+		a.add(openflow.SetTTL(64))
+	case ttlRoute:
+		for range l.Path.Hops {
+			a.add(openflow.DecTTL())
+		}
+	}
+	a.ethernet(to)
+	a.add(openflow.Output(openflow.PortNo(to.Port)))
+	return l.Path.Hops[last].DPID, openflow.PacketOut{
+		InPort: openflow.PortController, Actions: a.list, Frame: d.Packet.Frame,
+	}
+}
+
+// Drop returns the flow that stands for a denial for DenyTimeout seconds. It
+// lies below the session flows and takes only what opens, so that it cannot cut
+// replies of an allowed session the other way.
+func Drop(d *session.Drop, cookie uint64) openflow.Flow {
+	h := &d.Request.Headers
+	m := openflow.Match{
+		InPort: openflow.PortNo(d.Request.InPort), EthType: openflow.EthTypeIPv4,
+		IPProto: openflow.Exact(uint8(h.Proto)), IPSrc: openflow.IPv4(h.Src), IPDst: openflow.IPv4(h.Dst),
+	}
+	switch h.Proto {
+	case packet.TCP:
+		m.Metadata = openflow.Masked(pipeline.MetaOpener, pipeline.MetaOpener)
+		m.L4Dst = openflow.Exact(h.DstPort)
+	case packet.ICMP:
+		m.ICMPType = openflow.Exact(h.ICMPType)
+	default:
+		m.L4Dst = openflow.Exact(h.DstPort)
+	}
+	return openflow.Flow{
+		Table: pipeline.TableSession, Priority: pipeline.PrioDeny, Cookie: cookie,
+		HardTimeout: pipeline.DenyTimeout, Match: m,
+	}
+}

@@ -1,0 +1,236 @@
+// Package inventory holds what is seen now: hosts, their uplinks, their
+// endpoints, joined with the desired network into one immutable Snapshot that
+// every decision is made against.
+//
+// Data flows one way: reports of hosts and a validated network go in, a
+// Snapshot comes out. Nothing changes a Snapshot afterwards.
+package inventory
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"path"
+	"slices"
+
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// Snapshot is the network as it is desired and seen at one moment. It is
+// immutable and safe for concurrent use.
+type Snapshot struct {
+	Net *spec.Network // never nil
+
+	interner   *Interner
+	hosts      map[string]*Host
+	byDPID     map[uint64]*Host
+	byUnderlay map[netip.Addr]*Host
+	byHost     map[*Host][]*Endpoint
+	byPort     map[portKey]*Endpoint
+	byAddr     map[AddrKey]*Endpoint
+	byName     map[EndpointRef]*Endpoint
+}
+
+type portKey struct {
+	dpid uint64
+	port uint32
+}
+
+// AddrKey names an endpoint by its VPC and address: the only way in which
+// addresses are ever looked up, since two VPCs may use the same ones.
+type AddrKey struct {
+	VPC spec.VPCID
+	IP  netip.Addr
+}
+
+// Refusal says why a reported endpoint is not part of a Snapshot.
+type Refusal struct {
+	Host string
+	Ref  EndpointRef
+	Text string
+}
+
+// Build joins the desired network with what hosts reported. Endpoints that the
+// network does not allow (unknown VPC or subnet, address outside it or taken,
+// host not among the tenant's, quota used up) are left out and returned with
+// the reason. The result depends on the arguments only, except for the numbers
+// of new identities, which come from in. Reports are taken in the order given:
+// of two claims to one address the first stands.
+func Build(in *Interner, net *spec.Network, reports []HostReport) (*Snapshot, []Refusal) {
+	s := &Snapshot{
+		Net: net, interner: in,
+		hosts:      make(map[string]*Host, len(reports)),
+		byDPID:     make(map[uint64]*Host, len(reports)),
+		byUnderlay: make(map[netip.Addr]*Host, len(reports)),
+		byHost:     make(map[*Host][]*Endpoint),
+		byPort:     make(map[portKey]*Endpoint),
+		byAddr:     make(map[AddrKey]*Endpoint),
+		byName:     make(map[EndpointRef]*Endpoint),
+	}
+	var refused []Refusal
+	count := make(map[string]int) // tenant -> endpoints
+	for i := range reports {
+		r := &reports[i]
+		h := &Host{Name: r.Name, BootID: r.BootID, DPID: r.DPID, Uplink: r.Uplink, Listeners: r.Listeners}
+		s.hosts[h.Name], s.byDPID[h.DPID], s.byUnderlay[h.Uplink.Addr.Addr()] = h, h, h
+		for j := range r.Endpoints {
+			e := &r.Endpoints[j]
+			if text := s.refuse(h, e, count); text != "" {
+				refused = append(refused, Refusal{h.Name, EndpointRef{e.VPCID(), e.Name}, text})
+				continue
+			}
+			count[e.Tenant]++
+			s.add(h, e)
+		}
+	}
+	return s, refused
+}
+
+// refuse returns why e may not be an endpoint of h, or "".
+func (s *Snapshot) refuse(h *Host, e *EndpointReport, count map[string]int) string {
+	sub, err := s.MayClaim(h.Name, e.Tenant, e.VPC, e.Subnet)
+	if err != nil {
+		return err.Error()
+	}
+	if t := s.Net.Tenants[e.Tenant]; t.Quota.Endpoints > 0 && count[t.Name] >= t.Quota.Endpoints {
+		return fmt.Sprintf("tenant %q has its quota of %d endpoints (%s)", t.Name, t.Quota.Endpoints, t.At)
+	}
+	vpc := e.VPCID()
+	if !sub.CIDR.Contains(e.IP) {
+		return fmt.Sprintf("address %s is not in subnet %q, %s (%s)", e.IP, sub.Name, sub.CIDR, sub.At)
+	}
+	if o := s.byAddr[AddrKey{vpc, e.IP}]; o != nil {
+		return fmt.Sprintf("address %s is endpoint %q's on host %q", e.IP, o.Name, o.Host.Name)
+	}
+	if o := s.byName[EndpointRef{vpc, e.Name}]; o != nil {
+		return fmt.Sprintf("name %q is taken by the endpoint %s on host %q", e.Name, o.IP, o.Host.Name)
+	}
+	if o := s.byPort[portKey{h.DPID, e.Port}]; o != nil {
+		return fmt.Sprintf("port %d of host %q is endpoint %q's", e.Port, h.Name, o.Name)
+	}
+	return ""
+}
+
+// MayClaim returns the subnet that a host's endpoint would be in, or why the
+// host may not have an endpoint there.
+func (s *Snapshot) MayClaim(host, tenant, vpc, subnet string) (*spec.Subnet, error) {
+	t := s.Net.Tenants[tenant]
+	if t == nil {
+		return nil, fmt.Errorf("tenant %q is not declared", tenant)
+	}
+	if !matchesAny(t.Hosts, host) {
+		return nil, fmt.Errorf("host %q may not claim endpoints of tenant %q (%s: spec.hosts)", host, t.Name, t.At)
+	}
+	v := s.Net.VPCs[spec.MakeVPCID(tenant, vpc)]
+	if v == nil {
+		return nil, fmt.Errorf("vpc %q is not declared", spec.MakeVPCID(tenant, vpc))
+	}
+	sub := v.Subnet(subnet)
+	if sub == nil {
+		return nil, fmt.Errorf("vpc %q has no subnet %q (%s)", v.ID, subnet, v.At)
+	}
+	return sub, nil
+}
+
+// add joins one endpoint that refuse let through.
+func (s *Snapshot) add(h *Host, e *EndpointReport) {
+	vpc := e.VPCID()
+	groups, ignored := s.membership(e)
+	ep := &Endpoint{EndpointReport: *e, VPC: vpc, Host: h, Ignored: ignored}
+	ep.Identity = s.interner.endpoint(Identity{
+		Tenant: e.Tenant, VPC: vpc, Subnet: e.Subnet, Groups: groups, Labels: e.Labels,
+	})
+	s.byHost[h] = append(s.byHost[h], ep)
+	s.byPort[portKey{h.DPID, e.Port}] = ep
+	s.byAddr[AddrKey{vpc, e.IP}] = ep
+	s.byName[EndpointRef{vpc, e.Name}] = ep
+}
+
+// membership resolves which groups of its VPC an endpoint is in, sorted, and
+// which of its claims grant nothing: a group with members is not claimable.
+func (s *Snapshot) membership(e *EndpointReport) (groups, ignored []string) {
+	known := s.Net.Groups[e.VPCID()]
+	for name, g := range known {
+		if g.Members != nil && g.Members.Select(e.Name, e.Subnet, e.Labels) {
+			groups = append(groups, name)
+		}
+	}
+	for _, claim := range e.Claims {
+		if g := known[claim]; g != nil && g.Members == nil {
+			groups = append(groups, claim)
+		} else {
+			ignored = append(ignored, claim)
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups), ignored
+}
+
+func matchesAny(globs []string, name string) bool {
+	return slices.ContainsFunc(globs, func(g string) bool {
+		ok, err := path.Match(g, name)
+		return err == nil && ok
+	})
+}
+
+// Host returns the host of a name, or nil.
+func (s *Snapshot) Host(name string) *Host { return s.hosts[name] }
+
+// HostByDPID returns the host whose bridge has the datapath id, or nil.
+func (s *Snapshot) HostByDPID(dpid uint64) *Host { return s.byDPID[dpid] }
+
+// HostByUnderlay returns the host with an underlay address, or nil.
+func (s *Snapshot) HostByUnderlay(a netip.Addr) *Host { return s.byUnderlay[a] }
+
+// EndpointAt returns the endpoint at a switch's port, or nil.
+func (s *Snapshot) EndpointAt(dpid uint64, port uint32) *Endpoint {
+	return s.byPort[portKey{dpid, port}]
+}
+
+// EndpointsOf returns a host's endpoints in the order of its report.
+func (s *Snapshot) EndpointsOf(h *Host) []*Endpoint { return s.byHost[h] }
+
+// EndpointByAddr returns the endpoint with an address in a VPC, or nil.
+func (s *Snapshot) EndpointByAddr(vpc spec.VPCID, a netip.Addr) *Endpoint {
+	return s.byAddr[AddrKey{vpc, a}]
+}
+
+// EndpointByName returns the endpoint of a name in a VPC, or nil.
+func (s *Snapshot) EndpointByName(r EndpointRef) *Endpoint { return s.byName[r] }
+
+// Hosts returns the hosts sorted by name.
+func (s *Snapshot) Hosts() []*Host {
+	return slices.SortedFunc(maps.Values(s.hosts), func(a, b *Host) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// Endpoints returns the endpoints sorted by VPC and name.
+func (s *Snapshot) Endpoints() []*Endpoint {
+	return slices.SortedFunc(maps.Values(s.byName), func(a, b *Endpoint) int {
+		return cmp.Or(cmp.Compare(a.VPC, b.VPC), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// Outside returns the identity of an address that is no endpoint's, which is
+// the set of the policy's prefixes that it lies in.
+func (s *Snapshot) Outside(cidrs []netip.Prefix) *Identity { return s.interner.outside(cidrs) }
+
+// UnderlayRanges returns the subnets that the hosts' underlay addresses lie in,
+// sorted, none of them within another.
+func (s *Snapshot) UnderlayRanges() []netip.Prefix {
+	var all []netip.Prefix
+	for _, h := range s.hosts {
+		all = append(all, h.Uplink.Addr.Masked())
+	}
+	slices.SortFunc(all, func(a, b netip.Prefix) int {
+		return cmp.Or(cmp.Compare(a.Bits(), b.Bits()), a.Addr().Compare(b.Addr()))
+	})
+	var out []netip.Prefix
+	for _, p := range all {
+		if !slices.ContainsFunc(out, func(o netip.Prefix) bool { return o.Contains(p.Addr()) }) {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	return out
+}

@@ -1,0 +1,121 @@
+package session
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/admission"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/policy"
+)
+
+// denied reports packets that are not let through, and puts a drop flow before
+// those that would follow.
+func (t *Table) denied(now time.Time, r admission.Result, req admission.Request, packets []Packet) []Effect {
+	if r.Decision.Reason == policy.ReasonUnknownEndpoint {
+		for _, p := range packets {
+			t.hold(p)
+		}
+		return nil
+	}
+	out := eachDenied(r, packets)
+	if d := t.cacheDrop(now, r, req); d != nil {
+		out = append(out, InstallDrop{d})
+	}
+	return out
+}
+
+func eachDenied(r admission.Result, packets []Packet) []Effect {
+	out := make([]Effect, 0, len(packets))
+	for _, p := range packets {
+		out = append(out, Denied{p, r})
+	}
+	return out
+}
+
+// cacheDrop returns the drop to put into the switch, or nil: a reject is
+// answered packet by packet, and what is not one of the protocols that sessions
+// carry, or not the sender's own, has no flow to stand for it.
+func (t *Table) cacheDrop(now time.Time, r admission.Result, req admission.Request) *Drop {
+	h := &req.Headers
+	if r.Decision.Verdict != policy.Drop || r.Client == nil || h.LaterFragment {
+		return nil
+	}
+	switch r.Decision.Reason {
+	case policy.ReasonSpoofed, policy.ReasonProtocol, policy.ReasonQuota, policy.ReasonWirePorts, policy.ReasonPolicyTimeout:
+		return nil
+	}
+	if !droppable(h) {
+		return nil
+	}
+	d := &Drop{ID: t.lastID + 1, Request: req, Result: r, Expires: now.Add(dropTTL)}
+	k := d.key()
+	if t.drops[k] != nil || t.dropsAt[k.at] >= maxDropsPerPort {
+		return nil
+	}
+	t.lastID++
+	t.drops[k] = d
+	t.dropsAt[k.at]++
+	return d
+}
+
+// droppable reports whether a drop flow may stand for the packet: one that
+// opens. A drop flow for others could cut replies of a session the other way.
+func droppable(h *packet.Headers) bool {
+	switch h.Proto {
+	case packet.TCP, packet.ICMP:
+		return h.Opener()
+	case packet.UDP:
+		return true
+	}
+	return false
+}
+
+func (d *Drop) key() dropKey {
+	h := &d.Request.Headers
+	return dropKey{portKey{d.Request.DPID, d.Request.InPort}, h.Src, h.Dst, h.Proto, h.DstPort}
+}
+
+func (t *Table) forgetDrop(d *Drop) {
+	k := d.key()
+	delete(t.drops, k)
+	if t.dropsAt[k.at]--; t.dropsAt[k.at] == 0 {
+		delete(t.dropsAt, k.at)
+	}
+}
+
+// rejudgeDrops takes away the drops that the present policy and inventory would
+// not make.
+func (t *Table) rejudgeDrops(now time.Time) []Effect {
+	var out []Effect
+	for _, d := range t.sortedDrops() {
+		r := admission.Decide(t.snap, t.pol, now, d.Request)
+		if r.Decision.Verdict != policy.Drop || r.Client == nil {
+			t.forgetDrop(d)
+			out = append(out, RemoveDrop{d})
+		}
+	}
+	return out
+}
+
+// expireDrops forgets the drops that the switches let go of by now, and takes
+// away those that a rule's end makes out of date.
+func (t *Table) expireDrops(now time.Time) []Effect {
+	var out []Effect
+	for _, d := range t.sortedDrops() {
+		until := d.Result.Decision.Until
+		if !until.IsZero() && !now.Before(until) {
+			out = append(out, RemoveDrop{d})
+		} else if now.Before(d.Expires) {
+			continue
+		}
+		t.forgetDrop(d)
+	}
+	return out
+}
+
+func (t *Table) sortedDrops() []*Drop {
+	return slices.SortedFunc(maps.Values(t.drops), func(a, b *Drop) int { return cmp.Compare(a.ID, b.ID) })
+}

@@ -1,0 +1,347 @@
+package session
+
+import (
+	"slices"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/admission"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// packetArrived sorts a lifted packet: from the wire, of a session that lives,
+// or one that must be decided about.
+func (t *Table) packetArrived(now time.Time, p Packet) []Effect {
+	if t.snap == nil {
+		return t.hold(p)
+	}
+	host := t.snap.HostByDPID(p.DPID)
+	if host == nil {
+		return t.hold(p)
+	}
+	if p.InPort == host.Uplink.Port {
+		return t.wireArrived(host, p)
+	}
+	src := t.snap.EndpointAt(p.DPID, p.InPort)
+	if src == nil {
+		return t.hold(p)
+	}
+	if s, dir, found := t.sessionOf(src, &p.Headers); found {
+		return t.continued(now, s, dir, p)
+	}
+	return t.ask(p)
+}
+
+// sessionOf returns the live session that a packet of an endpoint belongs to,
+// and which way it goes. A packet that opens is never a reply.
+func (t *Table) sessionOf(src *inventory.Endpoint, h *packet.Headers) (*Session, Direction, bool) {
+	if h.EthSrc != src.MAC || h.VLAN != 0 || h.Src != src.IP || h.LaterFragment {
+		return nil, 0, false
+	}
+	dst := t.snap.EndpointByAddr(src.VPC, h.Dst)
+	if dst == nil {
+		return nil, 0, false
+	}
+	if h.Proto == packet.ICMP {
+		return t.echoSession(src, dst, h)
+	}
+	fwd := t.byKey[keyOf(src, dst, h.Proto, h.DstPort)]
+	if fwd != nil && (h.Proto == packet.TCP || fwd.LaneOf(h.SrcPort) != nil) {
+		return fwd, Forward, true
+	}
+	if h.Proto == packet.UDP || !h.Opener() {
+		if rev := t.byKey[keyOf(dst, src, h.Proto, h.SrcPort)]; rev != nil && rev.LaneOf(h.DstPort) != nil {
+			return rev, Reply, true
+		}
+	}
+	return fwd, Forward, fwd != nil
+}
+
+func (t *Table) echoSession(src, dst *inventory.Endpoint, h *packet.Headers) (*Session, Direction, bool) {
+	if h.ICMPCode != 0 {
+		return nil, 0, false
+	}
+	switch h.ICMPType {
+	case 8:
+		s := t.byKey[keyOf(src, dst, packet.ICMP, admission.EchoRequest)]
+		return s, Forward, s != nil
+	case 0:
+		s := t.byKey[keyOf(dst, src, packet.ICMP, admission.EchoRequest)]
+		return s, Reply, s != nil
+	}
+	return nil, 0, false
+}
+
+// continued brings a packet of a live session to its end: either its flows are
+// on their way, or the switch lost them and they are put back, or it is the
+// first of another connection or lane.
+func (t *Table) continued(now time.Time, s *Session, dir Direction, p Packet) []Effect {
+	if !s.Bridged && p.Headers.TTL <= 1 {
+		return []Effect{Ignored{p, IgnoreTTL}}
+	}
+	port := p.Headers.SrcPort
+	if dir == Reply {
+		port = p.Headers.DstPort
+	}
+	lane := s.LaneOf(port)
+	if lane == nil {
+		if lane = t.addLane(now, s, port); lane == nil {
+			return []Effect{exhausted(s, p)}
+		}
+	}
+	d := []Delivery{{Packet: p, Lane: lane, Direction: dir, WireHop: -1}}
+	if now.Sub(lane.installed) < reinstallAfter {
+		return []Effect{Deliver{s, d}}
+	}
+	lane.installed = now
+	return []Effect{Install{Session: s, Lane: lane, Deliver: d}}
+}
+
+// wireArrived brings on a wire packet whose flows are not there yet, or drops it:
+// nothing from the wire ever opens a session.
+func (t *Table) wireArrived(host *inventory.Host, p Packet) []Effect {
+	h := &p.Headers
+	other := t.snap.HostByUnderlay(h.Src)
+	if other == nil || h.LaterFragment || h.VLAN != 0 {
+		return []Effect{Ignored{p, IgnoreWireUnknown}}
+	}
+	in := pair{other.Uplink.Addr.Addr(), host.Uplink.Addr.Addr(), h.Proto}
+	out := pair{in.to, in.from, h.Proto}
+	var s *Session
+	dir, wirePort := Forward, h.SrcPort
+	switch {
+	case h.Proto == packet.ICMP && h.ICMPType == 8:
+		s = t.labels.find(in, wireLabel(h.ICMPCode))
+	case h.Proto == packet.ICMP && h.ICMPType == 0:
+		s, dir = t.labels.find(out, wireLabel(h.ICMPCode)), Reply
+	case h.Proto == packet.TCP || h.Proto == packet.UDP:
+		if s = t.labels.find(in, wireLabel(h.DstPort)); s == nil || h.SrcPort < 0x8000 {
+			s, dir, wirePort = t.labels.find(out, wireLabel(h.SrcPort)), Reply, h.DstPort
+		}
+	}
+	if s == nil || (dir == Reply && h.Proto == packet.TCP && h.Opener()) {
+		return []Effect{Ignored{p, IgnoreWireUnknown}}
+	}
+	lane := s.wireLane(dir, h, wirePort)
+	if lane == nil {
+		return []Effect{Ignored{p, IgnoreWireUnknown}}
+	}
+	hop := 0
+	if dir == Forward {
+		hop = len(lane.Path.Hops) - 1
+	}
+	return []Effect{Deliver{s, []Delivery{{Packet: p, Lane: lane, Direction: dir, WireHop: hop}}}}
+}
+
+// wireLane returns the lane whose wire leg has just these headers, or nil.
+func (s *Session) wireLane(dir Direction, h *packet.Headers, clientPort uint16) *Lane {
+	for _, l := range s.Lanes {
+		if len(l.Path.Legs) != 3 {
+			continue
+		}
+		v := l.Path.Legs[1].Near.View
+		if h.Proto == packet.ICMP {
+			if v.Tag == h.ICMPCode {
+				return l
+			}
+			continue
+		}
+		label := h.DstPort
+		if dir == Reply {
+			label = h.SrcPort
+		}
+		if v.DstPort == label && v.SrcPort.Contains(clientPort) {
+			return l
+		}
+	}
+	return nil
+}
+
+// hold keeps a packet whose sender is not known yet: its host's report may be
+// on the way.
+func (t *Table) hold(p Packet) []Effect {
+	if len(t.held) >= maxHeld {
+		return []Effect{Ignored{p, IgnoreBusy}}
+	}
+	t.held = append(t.held, p)
+	return nil
+}
+
+// ask has a packet decided about; others of the same session wait with it.
+func (t *Table) ask(p Packet) []Effect {
+	h := &p.Headers
+	k := pendingKey{p.DPID, p.InPort, h.Src, h.Dst, h.Proto, 0, h.DstPort}
+	if h.Proto == packet.ICMP {
+		k.port = uint16(h.ICMPType)
+	}
+	if h.Proto == packet.TCP && !h.Opener() {
+		k.sport = h.SrcPort
+	}
+	if w := t.pending[k]; w != nil {
+		if len(w.packets) >= maxPendingEach {
+			return []Effect{Ignored{p, IgnoreBusy}}
+		}
+		w.packets = append(w.packets, p)
+		return nil
+	}
+	if len(t.pending) >= MaxPending {
+		return []Effect{Ignored{p, IgnoreBusy}}
+	}
+	t.lastTicket++
+	t.pending[k] = &pending{packets: []Packet{p}, ticket: t.lastTicket}
+	t.tickets[t.lastTicket] = k
+	return []Effect{t.decide(t.lastTicket, p)}
+}
+
+func (t *Table) decide(ticket uint64, p Packet) Decide {
+	r := admission.Request{DPID: p.DPID, InPort: p.InPort, Headers: p.Headers}
+	return Decide{Snapshot: t.snap, Policy: t.pol, Request: r, Ticket: ticket}
+}
+
+// decided acts on a decision, unless the world has changed since it was asked
+// for: then it is asked for again.
+func (t *Table) decided(now time.Time, ev Decided) []Effect {
+	k, found := t.tickets[ev.Ask.Ticket]
+	if !found {
+		return nil
+	}
+	w := t.pending[k]
+	if ev.Ask.Policy != t.pol || ev.Ask.Snapshot != t.snap {
+		return []Effect{t.decide(ev.Ask.Ticket, w.packets[0])}
+	}
+	delete(t.tickets, ev.Ask.Ticket)
+	delete(t.pending, k)
+	r := ev.Result
+	if r.Decision.Verdict == policy.Allow {
+		return t.open(now, r, w.packets)
+	}
+	return t.denied(now, r, ev.Ask.Request, w.packets)
+}
+
+// open makes the session that a decision allows and brings its first packets on.
+func (t *Table) open(now time.Time, r admission.Result, packets []Packet) []Effect {
+	dir := Forward
+	if r.Reverse {
+		dir = Reply
+	}
+	k := keyOf(r.Client, r.Server, r.Proto, r.Port)
+	s := t.byKey[k]
+	if s == nil {
+		if over(t.snap.Net.Tenants[r.Client.Tenant], t.tenants[r.Client.Tenant]) {
+			r.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonQuota, Revision: r.Decision.Revision}
+			return eachDenied(r, packets)
+		}
+		s = t.add(now, k, r)
+	}
+	var out []Effect
+	for _, p := range packets {
+		out = append(out, t.continued(now, s, dir, p)...)
+	}
+	if len(s.Lanes) == 0 { // no label was left, or the TTL dies here: there is no session
+		t.forget(s)
+	}
+	return out
+}
+
+func over(tenant *spec.Tenant, n int) bool {
+	return tenant != nil && tenant.Quota.Sessions > 0 && n >= tenant.Quota.Sessions
+}
+
+func (t *Table) add(now time.Time, k Key, r admission.Result) *Session {
+	t.lastID++
+	s := &Session{
+		ID: t.lastID, Key: k, Client: r.Client, Server: r.Server, Decision: r.Decision, Opened: now,
+		Bridged: bridged(r.Client, r.Server),
+	}
+	vpc := t.snap.Net.VPCs[r.Client.VPC]
+	s.Granularity, s.idle = granularity(vpc, k.Proto), idleAge(vpc, k)
+	t.byKey[k], t.byID[s.ID] = s, s
+	t.tenants[s.Client.Tenant]++
+	return s
+}
+
+func (t *Table) forget(s *Session) {
+	delete(t.byKey, s.Key)
+	delete(t.byID, s.ID)
+	if t.tenants[s.Client.Tenant]--; t.tenants[s.Client.Tenant] == 0 {
+		delete(t.tenants, s.Client.Tenant)
+	}
+}
+
+func bridged(a, b *inventory.Endpoint) bool { return a.VPC == b.VPC && a.Subnet == b.Subnet }
+
+func idleAge(vpc *spec.VPC, k Key) time.Duration {
+	switch {
+	case k.Proto == packet.TCP && vpc.Sessions.Idle > 0:
+		return vpc.Sessions.Idle
+	case k.Proto == packet.TCP:
+		return defaultTCPAge
+	case k.Proto == packet.UDP && k.Port == 53:
+		return dnsAge
+	case k.Proto == packet.UDP:
+		return udpAge
+	}
+	return icmpAge
+}
+
+// addLane gives a session a lane for a client port, or nil if no label is left.
+func (t *Table) addLane(now time.Time, s *Session, port uint16) *Lane {
+	set := s.setFor(port)
+	var label wireLabel
+	if s.CrossHost() {
+		if label = t.label(now, s, s.Key.Proto != packet.ICMP && port < 0x8000); label == 0 {
+			return nil
+		}
+	}
+	l := &Lane{Set: set, Opened: now, Busy: now, label: label, Path: newPath(s.Client, s.Server, s.Key, set, label)}
+	l.seen = make([]hopCount, len(l.Path.Hops))
+	s.Lanes = append(s.Lanes, l)
+	return l
+}
+
+// setFor returns the client ports that share a lane with port.
+func (s *Session) setFor(port uint16) PortSet {
+	switch {
+	case s.Key.Proto == packet.ICMP:
+		return AnyPort
+	case s.Granularity == spec.PerConnection:
+		return OnePort(port)
+	case !s.CrossHost():
+		return AnyPort
+	case port < 0x8000:
+		return LowHalf
+	}
+	return HighHalf
+}
+
+// label returns the session's label for one half of the client's ports, taking
+// one if it has none yet; 0 when none is left.
+func (t *Table) label(now time.Time, s *Session, low bool) wireLabel {
+	have := &s.high
+	if low {
+		have = &s.low
+	}
+	if *have == 0 {
+		*have = t.labels.take(now, s.pair(), owner{s.Key, low}, s, func(l wireLabel) bool {
+			return listens(s.Client.Host, s.Key.Proto, uint16(l)) || listens(s.Server.Host, s.Key.Proto, uint16(l))
+		})
+	}
+	return *have
+}
+
+func (s *Session) pair() pair {
+	return pair{s.Client.Host.Uplink.Addr.Addr(), s.Server.Host.Uplink.Addr.Addr(), s.Key.Proto}
+}
+
+func listens(h *inventory.Host, proto packet.Proto, port uint16) bool {
+	return slices.Contains(h.Listeners, inventory.Listener{Proto: proto, Port: port})
+}
+
+func exhausted(s *Session, p Packet) Effect {
+	d := policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonWirePorts, Revision: s.Decision.Revision}
+	return Denied{Packet: p, Result: admission.Result{
+		Decision: d, Client: s.Client, Server: s.Server, Proto: s.Key.Proto, Port: s.Key.Port,
+	}}
+}

@@ -1,0 +1,186 @@
+package session
+
+import (
+	"slices"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/admission"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/policy"
+)
+
+// revised judges everything again under a new policy or inventory: sessions that
+// it forbids, or whose ends are gone, are cut; the others keep their flows.
+func (t *Table) revised(now time.Time, ev Revised) []Effect {
+	t.snap, t.pol = ev.Snapshot, ev.Policy
+	var out []Effect
+	for _, s := range t.Sessions() {
+		out = append(out, t.rejudge(now, s)...)
+	}
+	out = append(out, t.rejudgeDrops(now)...)
+	held := t.held
+	t.held = nil
+	for _, p := range held {
+		out = append(out, t.packetArrived(now, p)...)
+	}
+	return out
+}
+
+func (t *Table) rejudge(now time.Time, s *Session) []Effect {
+	client := t.snap.EndpointByAddr(s.Key.Client.VPC, s.Key.Client.IP)
+	server := t.snap.EndpointByAddr(s.Key.Server.VPC, s.Key.Server.IP)
+	if !samePlace(s.Client, client) || !samePlace(s.Server, server) || bridged(client, server) != s.Bridged {
+		return t.cut(now, s, EndEndpoint)
+	}
+	redraw := client.Host.Uplink != s.Client.Host.Uplink || server.Host.Uplink != s.Server.Host.Uplink
+	s.Client, s.Server = client, server
+	if d := t.pol.Decide(now, s.query()); d.Verdict == policy.Allow {
+		s.Decision = d
+	} else {
+		s.Decision = d
+		return t.cut(now, s, EndPolicy)
+	}
+	var out []Effect
+	for _, l := range s.Lanes {
+		l.Path = newPath(client, server, s.Key, l.Set, l.label)
+		if redraw {
+			l.installed = now
+			out = append(out, Install{Session: s, Lane: l})
+		}
+	}
+	return out
+}
+
+// samePlace reports whether an endpoint is still what a session was opened to:
+// the same container interface at the same place. Only the host's router may
+// have changed, its underlay address not.
+func samePlace(was, is *inventory.Endpoint) bool {
+	return is != nil && was.Name == is.Name && was.MAC == is.MAC && was.Port == is.Port &&
+		was.Host.Name == is.Host.Name && was.Host.DPID == is.Host.DPID &&
+		was.Host.Uplink.Addr == is.Host.Uplink.Addr && was.Host.Uplink.Port == is.Host.Uplink.Port
+}
+
+// cut ends a session: its flows are deleted on all hops, and its labels given
+// back when every hop has confirmed that.
+func (t *Table) cut(now time.Time, s *Session, why EndReason) []Effect {
+	t.forget(s)
+	t.lastToken++
+	c := &closing{waiting: make(map[uint64]bool), pair: s.pair()}
+	for _, l := range s.Lanes {
+		for _, h := range l.Path.Hops {
+			c.waiting[h.DPID] = true
+		}
+	}
+	for _, l := range []wireLabel{s.high, s.low} {
+		if l != 0 {
+			c.labels = append(c.labels, l)
+		}
+	}
+	if len(c.waiting) == 0 { // no flows: nobody will confirm
+		t.release(now, c)
+	} else {
+		t.closing[t.lastToken] = c
+	}
+	return []Effect{Remove{Session: s, Token: t.lastToken, Why: why}}
+}
+
+func (t *Table) confirmed(now time.Time, dpid uint64, which func(token uint64) bool) {
+	for token, c := range t.closing {
+		if !c.waiting[dpid] || !which(token) {
+			continue
+		}
+		if delete(c.waiting, dpid); len(c.waiting) == 0 {
+			delete(t.closing, token)
+			t.release(now, c)
+		}
+	}
+}
+
+func (t *Table) release(now time.Time, c *closing) {
+	for _, l := range c.labels {
+		t.labels.release(now, c.pair, l)
+	}
+}
+
+// counted notes what a lane's flows counted on one hop.
+func (t *Table) counted(now time.Time, ev Counted) {
+	s := t.byID[ev.Session]
+	if s == nil {
+		return
+	}
+	i := slices.IndexFunc(s.Lanes, func(l *Lane) bool { return l.Set == ev.Set })
+	if i < 0 || ev.Hop >= len(s.Lanes[i].seen) {
+		return
+	}
+	l := s.Lanes[i]
+	seen, total := &l.seen[ev.Hop].forward, &l.Forward
+	if ev.Direction == Reply {
+		seen, total = &l.seen[ev.Hop].reply, &l.Reply
+	}
+	if ev.Count.Packets != *seen {
+		*seen, l.Busy = ev.Count.Packets, now
+	}
+	if ev.Hop == 0 {
+		*total = ev.Count
+	}
+	l.polled = now
+}
+
+// tick ends what is idle or was never answered, judges again what a rule's end
+// may have changed, and gives up on what was held too long.
+func (t *Table) tick(now time.Time) []Effect {
+	var out []Effect
+	for _, s := range t.Sessions() {
+		if until := s.Decision.Until; !until.IsZero() && !now.Before(until) {
+			if effects := t.rejudge(now, s); len(effects) > 0 {
+				out = append(out, effects...)
+				continue
+			}
+		}
+		out = append(out, t.age(now, s)...)
+	}
+	out = append(out, t.expireDrops(now)...)
+	t.labels.forget(now)
+	return append(out, t.releaseHeld(now)...)
+}
+
+// age removes the lanes that are past their age, and the session with its last.
+func (t *Table) age(now time.Time, s *Session) []Effect {
+	var old []*Lane
+	why := EndIdle
+	for _, l := range s.Lanes {
+		switch {
+		case l.polled.Sub(l.Busy) > s.idle:
+			old = append(old, l)
+		case s.Key.Proto == packet.TCP && l.Reply.Packets == 0 && l.polled.Sub(l.Opened) > halfOpenAge:
+			old, why = append(old, l), EndHalfOpen
+		}
+	}
+	if len(old) == len(s.Lanes) {
+		return t.cut(now, s, why)
+	}
+	var out []Effect
+	for _, l := range old {
+		s.Lanes = slices.DeleteFunc(s.Lanes, func(o *Lane) bool { return o == l })
+		out = append(out, RemoveLane{s, l})
+	}
+	return out
+}
+
+// releaseHeld denies what was held for a sender that never became known.
+func (t *Table) releaseHeld(now time.Time) []Effect {
+	var out []Effect
+	keep := t.held[:0]
+	for _, p := range t.held {
+		if now.Sub(p.Received) < holdUnknown {
+			keep = append(keep, p)
+			continue
+		}
+		d := policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonUnknownEndpoint}
+		out = append(out, Denied{p, admission.Result{Decision: d}})
+	}
+	clear(t.held[len(keep):])
+	t.held = keep
+	return out
+}

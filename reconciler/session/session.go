@@ -1,0 +1,254 @@
+// Package session is the table of live sessions: what is open, over which path,
+// under which decision, and when it ends.
+//
+// Table.Step takes what happened and returns what should be done; it does no
+// I/O and reads no clock, so the same events give the same effects. Who talks
+// to switches turns effects into flows (package flows) and sends them.
+package session
+
+import (
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/admission"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// Key names a session: client, server, protocol, the server's port (for ICMP
+// the type). Addresses count only together with their VPC.
+type Key struct {
+	Client, Server inventory.AddrKey
+	Proto          packet.Proto
+	Port           uint16
+}
+
+// Session is one admitted Key, with one lane for each kind of client port that
+// showed up. Only the Table changes it.
+type Session struct {
+	ID             uint32 // number in the cookie of all its flows
+	Key            Key
+	Client, Server *inventory.Endpoint
+	Decision       policy.Decision
+	Granularity    spec.Granularity
+	Bridged        bool // one subnet: looks like L2, the TTL is kept
+	Lanes          []*Lane
+	Opened         time.Time
+
+	idle      time.Duration // of a lane that was answered
+	high, low wireLabel     // 0: none yet
+}
+
+// Lane is the flows of a session for one set of client ports, along one path:
+// four flows between two hosts, two on one host.
+type Lane struct {
+	Set    PortSet
+	Path   Path
+	Opened time.Time
+	Busy   time.Time // when its flows last took packets, as far as polls saw
+
+	Forward, Reply Count // at the client's switch
+
+	label     wireLabel  // on its wire leg, if it has one
+	installed time.Time  // when its flows were last sent to the switches
+	polled    time.Time  // when its flows were last counted
+	seen      []hopCount // by hop
+}
+
+// Count is what flows counted.
+type Count struct{ Packets, Bytes uint64 }
+
+type hopCount struct{ forward, reply uint64 }
+
+// Direction tells the two ways on a path.
+type Direction uint8
+
+// Directions.
+const (
+	Forward Direction = iota // client to server
+	Reply
+)
+
+// LaneOf returns the lane that takes a client port, or nil.
+func (s *Session) LaneOf(clientPort uint16) *Lane {
+	for _, l := range s.Lanes {
+		if l.Set.Contains(clientPort) {
+			return l
+		}
+	}
+	return nil
+}
+
+// WirePorts returns the labels that stand for the session between its hosts: a
+// wire port for high client ports and one for low ones, or an ICMP tag; zero
+// where there is none.
+func (s *Session) WirePorts() (high, low uint16) { return uint16(s.high), uint16(s.low) }
+
+// CrossHost reports whether the session's ends are on different hosts.
+func (s *Session) CrossHost() bool { return s.Client.Host.Name != s.Server.Host.Name }
+
+// Drop is a denial that stands in a switch as a flow for a while, so that its
+// repetition costs the controller nothing.
+type Drop struct {
+	ID      uint32
+	Request admission.Request
+	Result  admission.Result
+	Expires time.Time
+}
+
+// Packet is a lifted packet.
+type Packet struct {
+	DPID     uint64
+	InPort   uint32
+	Headers  packet.Headers
+	Frame    []byte // owned by whoever holds the Packet
+	Received time.Time
+}
+
+// Delivery is a lifted packet that must still reach its end of the path.
+type Delivery struct {
+	Packet    Packet
+	Lane      *Lane
+	Direction Direction
+	// WireHop is the hop whose uplink lifted it, when it wears wire headers; -1
+	// when an endpoint's port did.
+	WireHop int
+}
+
+// Event is something that happened.
+type Event interface{ event() }
+
+// PacketArrived is a lifted packet.
+type PacketArrived struct{ Packet Packet }
+
+// Decided answers a Decide effect.
+type Decided struct {
+	Ask    Decide
+	Result admission.Result
+}
+
+// Revised is a new view of the world: another policy, or other hosts and endpoints.
+type Revised struct {
+	Snapshot *inventory.Snapshot
+	Policy   admission.Policy
+}
+
+// Confirmed says that a switch did all it was told under a token.
+type Confirmed struct {
+	DPID  uint64
+	Token uint64
+}
+
+// Resynced says that a switch holds no session flow but those of live sessions.
+type Resynced struct{ DPID uint64 }
+
+// Counted is what the flows of one lane counted on one hop.
+type Counted struct {
+	Session   uint32
+	Set       PortSet
+	Hop       int
+	Direction Direction
+	Count     Count
+}
+
+// Tick lets time pass.
+type Tick struct{}
+
+func (PacketArrived) event() {}
+func (Decided) event()       {}
+func (Revised) event()       {}
+func (Confirmed) event()     {}
+func (Resynced) event()      {}
+func (Counted) event()       {}
+func (Tick) event()          {}
+
+// Effect is something to do.
+type Effect interface{ effect() }
+
+// Decide asks for admission.Decide with just these arguments, and for the
+// Decided event with its result.
+type Decide struct {
+	Snapshot *inventory.Snapshot
+	Policy   admission.Policy
+	Request  admission.Request
+	Ticket   uint64
+}
+
+// Install puts a lane's flows on all its hops, then delivers the packets.
+type Install struct {
+	Session *Session
+	Lane    *Lane
+	Deliver []Delivery
+}
+
+// Deliver sends packets on to where a session's flows would have brought them.
+type Deliver struct {
+	Session *Session
+	Packets []Delivery
+}
+
+// Remove deletes a session's flows on all its hops; each switch's barrier comes
+// back as Confirmed with the token.
+type Remove struct {
+	Session *Session
+	Token   uint64
+	Why     EndReason
+}
+
+// RemoveLane deletes the flows of one lane of a session that lives on.
+type RemoveLane struct {
+	Session *Session
+	Lane    *Lane
+}
+
+// InstallDrop puts a drop flow where the packet came in; RemoveDrop takes it away.
+type InstallDrop struct{ Drop *Drop }
+
+// RemoveDrop takes a drop flow away before its time.
+type RemoveDrop struct{ Drop *Drop }
+
+// Denied is a packet that is not let through; a Reject verdict asks for an
+// answer to its sender.
+type Denied struct {
+	Packet Packet
+	Result admission.Result
+}
+
+// Ignored is a lifted packet that nothing is done about.
+type Ignored struct {
+	Packet Packet
+	Why    IgnoreReason
+}
+
+func (Decide) effect()      {}
+func (Install) effect()     {}
+func (Deliver) effect()     {}
+func (Remove) effect()      {}
+func (RemoveLane) effect()  {}
+func (InstallDrop) effect() {}
+func (RemoveDrop) effect()  {}
+func (Denied) effect()      {}
+func (Ignored) effect()     {}
+
+// EndReason says why a session ended.
+type EndReason string
+
+// Reasons for a session's end.
+const (
+	EndIdle     EndReason = "idle"
+	EndHalfOpen EndReason = "half-open" // never answered
+	EndPolicy   EndReason = "policy"    // a new revision forbids it
+	EndEndpoint EndReason = "endpoint"  // an end is gone, moved or another
+)
+
+// IgnoreReason says why nothing is done about a packet.
+type IgnoreReason string
+
+// Reasons to ignore a packet.
+const (
+	IgnoreWireUnknown IgnoreReason = "wire-unknown" // no session has this wire port
+	IgnoreTTL         IgnoreReason = "ttl"          // would die at this router
+	IgnoreBusy        IgnoreReason = "busy"         // more packets wait for decisions than are kept
+	IgnoreSwitch      IgnoreReason = "switch-unknown"
+)

@@ -1,0 +1,194 @@
+package session
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/admission"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// MaxPending bounds the sessions that wait for a decision, and so the Decide
+// effects that are not answered yet.
+const MaxPending = 4096
+
+// Bounds on what lifted packets can make the table keep, and ages.
+const (
+	maxPendingEach  = 16                     // packets of one of them
+	maxHeld         = 256                    // packets of senders not known yet
+	holdUnknown     = 500 * time.Millisecond // how long those are held
+	maxDropsPerPort = 256                    // drop flows at one endpoint's port
+	dropTTL         = 10 * time.Second       // pipeline.DenyTimeout; flows' test compares them
+	reinstallAfter  = time.Second            // so long are a lane's flows on their way
+	halfOpenAge     = 10 * time.Second
+	udpAge          = 60 * time.Second
+	dnsAge          = 10 * time.Second
+	icmpAge         = 30 * time.Second
+	defaultTCPAge   = 2*time.Hour + 4*time.Minute // RFC 5382, REQ-5
+)
+
+// Config is what a Table depends on beside events.
+type Config struct {
+	WireFirst uint16 // the wire range's first port
+	WireCount int    // and its size
+}
+
+// Table holds the live sessions. It has one owner; it is not safe for
+// concurrent use.
+type Table struct {
+	snap *inventory.Snapshot
+	pol  admission.Policy
+
+	byKey   map[Key]*Session
+	byID    map[uint32]*Session
+	tenants map[string]int // sessions by the client's tenant
+	labels  *labels
+	closing map[uint64]*closing // by token
+
+	pending map[pendingKey]*pending
+	tickets map[uint64]pendingKey
+	held    []Packet
+	drops   map[dropKey]*Drop
+	dropsAt map[portKey]int
+
+	lastID     uint32
+	lastTicket uint64
+	lastToken  uint64
+}
+
+// pendingKey is the session that a packet would open, as the switch sees it.
+type pendingKey struct {
+	dpid     uint64
+	inPort   uint32
+	src, dst netip.Addr
+	proto    packet.Proto
+	sport    uint16 // only of a packet that cannot open
+	port     uint16
+}
+
+type pending struct {
+	packets []Packet
+	ticket  uint64
+}
+
+type portKey struct {
+	dpid uint64
+	port uint32
+}
+
+type dropKey struct {
+	at       portKey
+	src, dst netip.Addr
+	proto    packet.Proto
+	port     uint16
+}
+
+// closing is a session whose flows are being deleted: its labels are free when
+// every hop has confirmed.
+type closing struct {
+	waiting map[uint64]bool // DPIDs
+	pair    pair
+	labels  []wireLabel
+}
+
+// NewTable returns an empty table. Nothing is admitted before the first Revised.
+func NewTable(c Config) *Table {
+	return &Table{
+		byKey: make(map[Key]*Session), byID: make(map[uint32]*Session), tenants: make(map[string]int),
+		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
+		closing: make(map[uint64]*closing),
+		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
+		drops: make(map[dropKey]*Drop), dropsAt: make(map[portKey]int),
+	}
+}
+
+// Step takes one event and returns what must be done, in that order.
+func (t *Table) Step(now time.Time, ev Event) []Effect {
+	switch ev := ev.(type) {
+	case PacketArrived:
+		return t.packetArrived(now, ev.Packet)
+	case Decided:
+		return t.decided(now, ev)
+	case Revised:
+		return t.revised(now, ev)
+	case Confirmed:
+		t.confirmed(now, ev.DPID, func(token uint64) bool { return token == ev.Token })
+	case Resynced:
+		t.confirmed(now, ev.DPID, func(uint64) bool { return true })
+	case Counted:
+		t.counted(now, ev)
+	case Tick:
+		return t.tick(now)
+	default:
+		panic(fmt.Sprintf("session: unknown event %T", ev))
+	}
+	return nil
+}
+
+// Get returns the live session with a number, or nil.
+func (t *Table) Get(id uint32) *Session { return t.byID[id] }
+
+// Find returns the live session of a key, or nil.
+func (t *Table) Find(k Key) *Session { return t.byKey[k] }
+
+// Len is the number of live sessions.
+func (t *Table) Len() int { return len(t.byID) }
+
+// Sessions returns the live sessions by number.
+func (t *Table) Sessions() []*Session {
+	out := make([]*Session, 0, len(t.byID))
+	for _, id := range slices.Sorted(maps.Keys(t.byID)) {
+		out = append(out, t.byID[id])
+	}
+	return out
+}
+
+// Drops returns the drop flows that stand at a switch, by number.
+func (t *Table) Drops(dpid uint64) []*Drop {
+	var out []*Drop
+	for _, d := range t.sortedDrops() {
+		if d.Request.DPID == dpid {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// Queries returns what the live sessions ask of the policy, so that a new one
+// can have its answers ready before it is swapped in.
+func (t *Table) Queries() []policy.Query {
+	out := make([]policy.Query, 0, len(t.byID))
+	for _, s := range t.byID {
+		out = append(out, s.query())
+	}
+	return out
+}
+
+func (s *Session) query() policy.Query {
+	return policy.Query{Src: s.Client.Identity, Dst: s.Server.Identity, Proto: s.Key.Proto, Port: s.Key.Port}
+}
+
+func keyOf(client, server *inventory.Endpoint, proto packet.Proto, port uint16) Key {
+	return Key{
+		Client: inventory.AddrKey{VPC: client.VPC, IP: client.IP},
+		Server: inventory.AddrKey{VPC: server.VPC, IP: server.IP},
+		Proto:  proto, Port: port,
+	}
+}
+
+// granularity is the client VPC's word on sessions of a protocol.
+func granularity(vpc *spec.VPC, proto packet.Proto) spec.Granularity {
+	switch proto {
+	case packet.TCP:
+		return vpc.Sessions.TCP
+	case packet.UDP:
+		return vpc.Sessions.UDP
+	}
+	return spec.PerService
+}
