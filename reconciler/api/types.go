@@ -1,0 +1,229 @@
+package api
+
+import (
+	"context"
+	"time"
+)
+
+// Backend answers questions about the running controller. Each call returns
+// within ctx; what it returns is a copy, sorted in an order that two calls
+// share. Lists may be nil. An error that is an *Error decides its own status;
+// any other is the controller's fault (500), or the deadline's (504).
+type Backend interface {
+	Status(ctx context.Context) (Status, error)
+	// Sessions returns the live sessions that f selects, at most f.Limit of them
+	// unless that is 0.
+	Sessions(ctx context.Context, f SessionFilter) ([]Session, error)
+	// Trace returns a live session's hops with their flows; CodeNotFound when
+	// no session of the pair lives.
+	Trace(ctx context.Context, q Pair) (Trace, error)
+	// Why returns what the active revision says of a pair, with a session or not.
+	Why(ctx context.Context, q Pair) (Why, error)
+	Endpoints(ctx context.Context) ([]Endpoint, error)
+	Hosts(ctx context.Context) ([]Host, error)
+}
+
+// Pair asks about one (source, destination, protocol, destination port).
+type Pair struct {
+	From  string `json:"from"` // endpoint: NAME if unambiguous, TENANT/VPC/NAME or TENANT/VPC/IP
+	To    string `json:"to"`   // likewise
+	Proto string `json:"proto"`
+	Port  int    `json:"port"` // 1-65535; the type for icmp
+}
+
+// SessionFilter selects sessions; the zero value selects all.
+type SessionFilter struct {
+	VPC      string // TENANT/VPC of either end
+	Endpoint string // either end, written as in Pair
+	Host     string // name of any hop's host
+	Proto    string
+	Port     int // destination port, 0 = any
+	Limit    int // 0 = no limit
+}
+
+// Status is the controller at a glance. Counters count since Started.
+type Status struct {
+	Version       string         `json:"version"`
+	Started       time.Time      `json:"started"`
+	UptimeSeconds float64        `json:"uptimeSeconds"`
+	Revision      RevisionStatus `json:"revision"`
+	Hosts         HostCount      `json:"hosts"`
+	Endpoints     int            `json:"endpoints"`
+	Sessions      int            `json:"sessions"`
+	PacketIns     PacketIns      `json:"packetIns"`
+	Decisions     Decisions      `json:"decisions"`
+}
+
+// RevisionStatus is the active revision and the newer one that was refused.
+type RevisionStatus struct {
+	ID    string    `json:"id"` // commit or content hash; empty: none yet, everything is denied
+	Since time.Time `json:"since"`
+	Files int       `json:"files"`
+	// Refused is set while what is on disk is not what is active.
+	Refused *RefusedRevision `json:"refused,omitempty"`
+}
+
+// RefusedRevision is a newer state of the files that could not become active.
+type RefusedRevision struct {
+	At       time.Time `json:"at"`
+	Problems []string  `json:"problems"` // each "FILE:LINE: what is wrong"
+}
+
+// HostCount counts hosts by whether their switch is connected.
+type HostCount struct {
+	Connected int `json:"connected"`
+	Total     int `json:"total"`
+}
+
+// PacketIns counts the packets that switches lifted.
+type PacketIns struct {
+	Total         uint64            `json:"total"`
+	FromEndpoints uint64            `json:"fromEndpoints"`
+	FromWire      uint64            `json:"fromWire"`
+	Outcomes      map[string]uint64 `json:"outcomes"`   // allow, drop, reject, duplicate, ... : number
+	QueueDrops    uint64            `json:"queueDrops"` // never looked at: the queue was full
+}
+
+// Decisions counts decisions by reason, and how many the cache answered.
+type Decisions struct {
+	Reasons     map[string]uint64 `json:"reasons"`
+	CacheHits   uint64            `json:"cacheHits"`
+	CacheMisses uint64            `json:"cacheMisses"`
+}
+
+// HitRatio is the share of decisions that the cache answered, 0 to 1.
+func (d Decisions) HitRatio() float64 {
+	if d.CacheHits+d.CacheMisses == 0 {
+		return 0
+	}
+	return float64(d.CacheHits) / float64(d.CacheHits+d.CacheMisses)
+}
+
+// Decision is a verdict and where it comes from.
+type Decision struct {
+	Verdict  string `json:"verdict"` // allow, drop or reject
+	Reason   string `json:"reason"`
+	Rule     string `json:"rule,omitempty"` // TENANT/VPC/OBJECT/SECTION/INDEX, or ""
+	At       string `json:"at,omitempty"`   // FILE:LINE
+	Revision string `json:"revision"`
+}
+
+// Allowed reports whether the verdict is allow.
+func (d Decision) Allowed() bool { return d.Verdict == "allow" }
+
+// Counters counts what passed in one direction.
+type Counters struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// End is one end of a session.
+type End struct {
+	Name string `json:"name"` // TENANT/VPC/NAME
+	IP   string `json:"ip"`
+	Host string `json:"host"`
+}
+
+// Session is one live session.
+type Session struct {
+	ID          string    `json:"id"` // its cookie, as on every flow of it: 0x...
+	From        End       `json:"from"`
+	To          End       `json:"to"`
+	Proto       string    `json:"proto"`
+	Port        int       `json:"port"`      // at the destination; the type for icmp
+	Hosts       []string  `json:"hosts"`     // its hops, source first
+	WirePorts   []int     `json:"wirePorts"` // one a leg between hosts; two when low source ports showed up
+	Decision    Decision  `json:"decision"`
+	Opened      time.Time `json:"opened"`
+	IdleSeconds float64   `json:"idleSeconds"`
+	Forward     Counters  `json:"forward"`
+	Reply       Counters  `json:"reply"`
+}
+
+// Trace is a live session from end to end.
+type Trace struct {
+	Session Session `json:"session"`
+	Legs    []Leg   `json:"legs"` // one more than Hops
+	Hops    []Hop   `json:"hops"` // source first
+}
+
+// Leg is a stretch of the path and what forward packets wear on it.
+type Leg struct {
+	From        string `json:"from"`        // endpoint or host
+	To          string `json:"to"`          // endpoint or host
+	Source      string `json:"source"`      // ADDRESS:PORTS, as 10.1.0.5:32768-65535
+	Destination string `json:"destination"` // ADDRESS:PORT
+}
+
+// Hop is one switch of a path.
+type Hop struct {
+	Host  string `json:"host"`
+	DPID  string `json:"dpid"`
+	Flows []Flow `json:"flows"`
+}
+
+// Flow is one flow on a switch.
+type Flow struct {
+	Direction string `json:"direction"` // forward or reply
+	Text      string `json:"text"`      // ovs-ofctl syntax
+	Counters
+}
+
+// Why explains a decision.
+type Why struct {
+	From     End      `json:"from"`
+	To       End      `json:"to"`
+	Proto    string   `json:"proto"`
+	Port     int      `json:"port"`
+	Decision Decision `json:"decision"`
+	Lines    []string `json:"lines"`             // the explanation, a sentence each
+	Session  *Session `json:"session,omitempty"` // the live one, if any
+}
+
+// Endpoint is one container interface as seen now.
+type Endpoint struct {
+	Name     string            `json:"name"` // bare
+	Tenant   string            `json:"tenant"`
+	VPC      string            `json:"vpc"` // bare
+	Subnet   string            `json:"subnet"`
+	IP       string            `json:"ip"`
+	MAC      string            `json:"mac"`
+	Host     string            `json:"host"`
+	Port     int               `json:"port"`              // ofport on its host's bridge
+	Groups   []string          `json:"groups"`            // it is a member of
+	Ignored  []string          `json:"ignored,omitempty"` // claims that grant nothing
+	Labels   map[string]string `json:"labels,omitempty"`
+	Sessions int               `json:"sessions"` // with it at either end
+}
+
+// Host is one server as seen now.
+type Host struct {
+	Name       string `json:"name"`
+	DPID       string `json:"dpid"`
+	Address    string `json:"address"` // underlay, A.B.C.D/LEN
+	MAC        string `json:"mac"`     // of the uplink
+	NextHop    string `json:"nextHop"`
+	NextHopMAC string `json:"nextHopMAC"` // empty: not known yet
+	MTU        int    `json:"mtu"`
+	Connected  bool   `json:"connected"` // its switch, over OpenFlow
+	Reporting  bool   `json:"reporting"` // its hostd, over its stream
+	Endpoints  int    `json:"endpoints"`
+	Sessions   int    `json:"sessions"`
+	Flows      int    `json:"flows"` // of sessions, on its switch
+}
+
+// HostList is the body of /v1/hosts.
+type HostList struct {
+	Hosts []Host `json:"hosts"`
+}
+
+// EndpointList is the body of /v1/endpoints.
+type EndpointList struct {
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// SessionList is the body of /v1/sessions.
+type SessionList struct {
+	Sessions  []Session `json:"sessions"`
+	Truncated bool      `json:"truncated"` // there are more than the limit
+}

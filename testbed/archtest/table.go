@@ -1,0 +1,198 @@
+package archtest
+
+// Rule is what one package may do.
+type Rule struct {
+	// May lists the packages of this module that it may import, "a/..." for
+	// all at or below a. Programs (cmd) are never imported, whatever it says.
+	May []string
+	// Core packages are a function of their arguments: see coreStd, coreTime.
+	Core bool
+	// Std lists packages of the standard library that are forbidden in the core
+	// and allowed here.
+	Std []string
+	// Modules lists what a core package may import from other modules. A shell's
+	// choice is free.
+	Modules []string
+	// Why is the reason, shown to whoever breaks the rule.
+	Why string
+}
+
+// Table is the import table of DaoliNet: nothing points up, and no cycles.
+//
+//	DATA     specs (git) ────► spec ────► inventory ──┐
+//	         policies (git) ──► policy ───────────────┼──► admission ──► session ──► flows ──► openflow ──► switch
+//	         PacketIn ────────► packet ───────────────┘
+//
+// The upper half is core, the lower half shell.
+var Table = map[string]Rule{
+	"reconciler/packet": {
+		Core: true,
+		Why:  "headers are bytes; who sent them is somebody else's question",
+	},
+	"reconciler/openflow": {
+		Core: true, Std: []string{"net"}, Modules: []string{"github.com/contiv/libOpenflow"},
+		Why: "flows are values that simnet, goldens and switches share; libOpenflow speaks net's addresses",
+	},
+	"reconciler/spec": {
+		Core: true, Modules: []string{"gopkg.in/yaml.v3"},
+		Why: "desired state is what is written, whatever hosts exist",
+	},
+	"reconciler/inventory": {
+		May: []string{"reconciler/packet", "reconciler/spec"}, Core: true,
+		Why: "a snapshot joins what is written (spec) with what is seen; packet for its MAC",
+	},
+	"reconciler/policy": {
+		May: []string{"reconciler/inventory", "reconciler/spec", "reconciler/packet", "policies"}, Core: true,
+		Modules: []string{"github.com/open-policy-agent/opa"},
+		Why:     "policy sees identities and rules, never sessions or switches; the shipped Rego is data",
+	},
+	"reconciler/admission": {
+		May:  []string{"reconciler/policy", "reconciler/inventory", "reconciler/spec", "reconciler/packet"},
+		Core: true,
+		Why:  "a decision is a function of headers, inventory and revision",
+	},
+	"reconciler/session": {
+		May:  []string{"reconciler/admission", "reconciler/policy", "reconciler/inventory", "reconciler/spec", "reconciler/packet"},
+		Core: true,
+		Why:  "a session is an admitted decision and its path; how switches carry it is flows' matter",
+	},
+	"reconciler/pipeline": {
+		May: []string{"reconciler/openflow"}, Core: true,
+		Why: "hostd imports it too: whatever it imported would become part of every host",
+	},
+	"reconciler/flows": {
+		May: []string{"reconciler/session", "reconciler/admission", "reconciler/policy", "reconciler/inventory",
+			"reconciler/spec", "reconciler/packet", "reconciler/pipeline", "reconciler/openflow"},
+		Core: true,
+		Why:  "flows are a pure function of a session's path",
+	},
+	"reconciler/ipam": {
+		May: []string{"reconciler/spec"}, Core: true,
+		Why: "an address is a function of pool, leases and request",
+	},
+	"reconciler/engine": {
+		May: []string{"reconciler/flows", "reconciler/session", "reconciler/admission", "reconciler/policy", "reconciler/inventory",
+			"reconciler/spec", "reconciler/packet", "reconciler/pipeline", "reconciler/openflow", "reconciler/ipam"},
+		Core: true,
+		Why:  "the controller's own decisions run in simnet and under virtual time only if they do no I/O",
+	},
+
+	"reconciler/ofswitch": {
+		May: []string{"reconciler/openflow"},
+		Why: "a connection moves messages; what they mean is decided above it",
+	},
+	"reconciler/gitsource": {
+		May: []string{"reconciler/spec"},
+		Why: "it ends at an fs.FS; of spec it knows the limits, so that it reads no more than is loaded",
+	},
+	"reconciler/hostlink": {
+		May: []string{"hostd/hostpb", "reconciler/inventory", "reconciler/spec", "reconciler/packet"},
+		Why: "it turns hosts' messages into inventory's reports and nothing else",
+	},
+	"reconciler/api": {
+		Why: "daolictl links it: it must bring neither controller nor OPA along",
+	},
+	"reconciler/controller": {
+		May: []string{"reconciler/...", "hostd/hostpb"},
+		Why: "the loop where core and shell meet",
+	},
+	"reconciler/cmd/daoli-reconcile": {
+		May: []string{"reconciler/...", "policies", "specs"},
+		Why: "flags and wiring",
+	},
+	"reconciler/cmd/daolictl": {
+		May: []string{"reconciler/api"},
+		Why: "it knows the controller only over its socket",
+	},
+
+	"hostd/hostpb": {
+		Why: "the contract between host and controller depends on neither",
+	},
+	"hostd/endpoint": {
+		May: []string{"reconciler/packet"}, Core: true,
+		Why: "what to plumb and report is a function of requests and events",
+	},
+	"hostd/nic": {
+		May: []string{"hostd/endpoint", "reconciler/packet"},
+		Why: "it makes interfaces for endpoints",
+	},
+	"hostd/bridge": {
+		May: []string{"hostd/endpoint", "reconciler/pipeline", "reconciler/openflow", "reconciler/packet"},
+		Why: "it puts the pipeline's base flows on the host's bridge",
+	},
+	"hostd/uplink": {
+		May: []string{"hostd/hostpb", "hostd/endpoint", "reconciler/packet"},
+		Why: "it speaks the contract with the controller",
+	},
+	"hostd/agent": {
+		May: []string{"hostd/...", "reconciler/pipeline", "reconciler/openflow", "reconciler/packet"},
+		Why: "the loop of a host; beyond the pipeline the controller's packages stay on the controller",
+	},
+	"hostd/internal/lab": {
+		Why: "namespaces and switches for tests of hostd's packages, whichever they are",
+	},
+	"hostd/cmd/daoli-hostd": {
+		May: []string{"hostd/..."},
+		Why: "flags and wiring",
+	},
+
+	"testbed/archtest": {
+		Why: "it judges the others",
+	},
+	"testbed/simnet": {
+		May: []string{"reconciler/openflow", "reconciler/pipeline", "reconciler/packet"},
+		Why: "an interpreter of flow tables that knew sessions would prove nothing about flows",
+	},
+	"testbed/world": {
+		May: []string{"reconciler/policy", "reconciler/inventory", "reconciler/spec", "reconciler/packet"},
+		Why: "values for unit tests of the core, built from nothing above them",
+	},
+	"testbed/netns": {
+		May: []string{"testbed/netns/...", "reconciler/api"},
+		Why: "machines, wires and programs on them, known only by their command lines and sockets",
+	},
+	"testbed/netns/inside": {
+		Why: "helpers that run inside a namespace",
+	},
+	"testbed/scenario": {
+		May: []string{"reconciler/...", "hostd/...", "testbed/simnet", "testbed/netns/...", "policies", "specs"},
+		Why: "it drives the whole through simnet and through real switches",
+	},
+	"testbed/e2e": {
+		May: []string{"testbed/netns/...", "reconciler/api"},
+		Why: "it judges the programs from outside, by packets and by what they say of themselves",
+	},
+	"testbed/cmd/daoli-testbed": {
+		May: []string{"testbed/...", "reconciler/api"},
+		Why: "it brings up real programs, and asks them as a user would",
+	},
+	"testbed/cmd/daoli-demo": {
+		May: []string{"testbed/...", "reconciler/api"},
+		Why: "it shows real programs, and asks them as a user would",
+	},
+
+	"policies": {Why: "data, and its embedding"},
+	"specs":    {Why: "data, and its embedding"},
+	"examples": {Why: "data, and the test that loads it"},
+}
+
+// TopLevel lists the names allowed beside dot files. bin holds what make built.
+var TopLevel = []string{"reconciler", "policies", "specs", "examples", "hostd", "testbed",
+	"go.mod", "go.sum", "Makefile", "README.md", "LICENSE", "bin"}
+
+// coreStd is what the core may not import from the standard library, at or
+// below each path, with the reason.
+var coreStd = map[string]string{
+	"os":          "the core does no I/O; take what was read as an argument",
+	"syscall":     "the core does no I/O",
+	"net":         "the core opens no sockets; net/netip has the addresses",
+	"log":         "the core returns what happened, the shell logs it",
+	"math/rand":   "same input, same output; take randomness as an argument",
+	"crypto/rand": "same input, same output; take randomness as an argument",
+}
+
+// coreStdAllowed lists exceptions to coreStd for all of the core.
+var coreStdAllowed = []string{"net/netip", "net/url"}
+
+// coreTime is what the core may not use of package time.
+var coreTime = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
