@@ -89,6 +89,12 @@ func Endpoint(tenant, name, subnet, ip string, port uint32) inventory.EndpointRe
 	}
 }
 
+// Partial joins the world as it is now, without the endpoints that are refused.
+func (w *World) Partial() *inventory.Snapshot {
+	s, _ := inventory.Build(w.Interner, w.Net, w.Hosts)
+	return s
+}
+
 // Snapshot joins the world as it is now. An endpoint that is refused is a
 // mistake of the test.
 func (w *World) Snapshot() *inventory.Snapshot {

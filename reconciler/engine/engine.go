@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/session"
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// Engine owns the state of one controller. It has one owner goroutine.
+type Engine struct {
+	cfg      Config
+	interner *inventory.Interner
+	sessions *session.Table
+
+	pol     Policy // nil: no revision yet
+	net     *spec.Network
+	hosts   map[string]*host
+	order   []string // of hosts, by arrival: earlier claims stand
+	snap    *inventory.Snapshot
+	refused map[string][]inventory.Refusal // by host
+	leases  Leases
+
+	switches  map[uint64]*switchState // connected ones
+	lastToken uint64
+	count     Counters
+}
+
+// host is what a host said last, and on which stream.
+type host struct {
+	report  inventory.HostReport
+	conn    uint64 // 0: not connected
+	lastSeq uint64 // of its last delta on this stream
+}
+
+// New returns an engine that knows nothing: it denies everything until the
+// first RevisionLoaded.
+func New(c Config) *Engine {
+	e := &Engine{
+		cfg: c, interner: inventory.NewInterner(), net: &spec.Network{},
+		sessions: session.NewTable(session.Config{WireFirst: c.Wire.Value, WireCount: c.Wire.Size()}),
+		hosts:    make(map[string]*host), refused: make(map[string][]inventory.Refusal),
+		leases: c.Leases, switches: make(map[uint64]*switchState),
+		count: Counters{Outcomes: make(map[Outcome]uint64), Reasons: make(map[policy.Reason]uint64)},
+	}
+	if e.leases == nil {
+		e.leases = make(Leases)
+	}
+	e.snap, _ = inventory.Build(e.interner, e.net, nil)
+	return e
+}
+
+// Step takes one event and returns what is to be done, in that order.
+func (e *Engine) Step(now time.Time, ev Event) []Effect {
+	switch ev := ev.(type) {
+	case RevisionLoaded:
+		e.pol, e.net = ev.Policy, ev.Policy.Network()
+		return e.rebuild(now)
+	case HostUp:
+		return e.hostUp(now, ev)
+	case HostChanged:
+		return e.hostChanged(now, ev)
+	case HostDown:
+		if h := e.hosts[ev.Host]; h != nil && h.conn == ev.Conn {
+			h.conn = 0
+		}
+		return nil
+	case LeaseAsked:
+		return e.leaseAsked(now, ev)
+	case LeaseReleased:
+		return e.leaseReleased(now, ev)
+	case SwitchUp:
+		return e.switchUp(now, ev)
+	case SwitchDown:
+		delete(e.switches, ev.DPID)
+		return nil
+	case PacketIn:
+		return e.packetIn(now, ev)
+	case Decided:
+		return e.step(now, ev.Decided)
+	case BatchDone:
+		return e.batchDone(now, ev)
+	case FlowsCounted:
+		return e.flowsCounted(now, ev)
+	case Tick:
+		return e.step(now, session.Tick{})
+	}
+	panic(fmt.Sprintf("engine: unknown event %T", ev))
+}
+
+// Counters returns a copy of the counters.
+func (e *Engine) Counters() Counters {
+	c := e.count
+	c.Outcomes, c.Reasons = maps.Clone(c.Outcomes), maps.Clone(c.Reasons)
+	return c
+}
+
+// Snapshot returns the network as desired and seen now.
+func (e *Engine) Snapshot() *inventory.Snapshot { return e.snap }
+
+// Policy returns the active revision's policy, or nil.
+func (e *Engine) Policy() Policy { return e.pol }
+
+// Sessions returns the table of live sessions; the caller only reads it.
+func (e *Engine) Sessions() *session.Table { return e.sessions }
+
+// HostConnected reports whether a host's stream, and its switch, are connected.
+func (e *Engine) HostConnected(name string) (stream, bridge bool) {
+	h := e.hosts[name]
+	if h == nil {
+		return false, false
+	}
+	return h.conn != 0, e.switches[h.report.DPID] != nil
+}
+
+// packetIn decodes a lifted packet and lets the session table sort it.
+func (e *Engine) packetIn(now time.Time, ev PacketIn) []Effect {
+	e.count.PacketIns++
+	if h := e.snap.HostByDPID(ev.DPID); h != nil && openflow.PortNo(h.Uplink.Port) == ev.In.InPort {
+		e.count.FromWire++
+	} else {
+		e.count.FromEndpoints++
+	}
+	h, err := packet.Decode(ev.In.Frame)
+	if err != nil {
+		e.count.Outcomes[OutcomeMalformed]++
+		return nil
+	}
+	return e.step(now, session.PacketArrived{Packet: session.Packet{
+		DPID: ev.DPID, InPort: uint32(ev.In.InPort), Headers: h, Frame: ev.In.Frame, Received: now,
+	}})
+}
+
+// step feeds the session table and turns its effects into the engine's.
+func (e *Engine) step(now time.Time, ev session.Event) []Effect {
+	var out []Effect
+	for _, ef := range e.sessions.Step(now, ev) {
+		out = append(out, e.perform(now, ef)...)
+	}
+	return out
+}
+
+// cookie names an owner of flows of this controller and epoch.
+func (e *Engine) cookie(c pipeline.Category, number uint32) uint64 {
+	return pipeline.Cookie{Category: c, Slot: e.cfg.Slot, Epoch: e.cfg.Epoch, Number: number}.Bits()
+}
+
+// SessionCookie is the cookie of all flows of a session.
+func (e *Engine) SessionCookie(s *session.Session) uint64 {
+	return e.cookie(pipeline.CategorySession, s.ID)
+}

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/ipam"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// leaseAsked gives an endpoint its address, or says why not.
+func (e *Engine) leaseAsked(now time.Time, ev LeaseAsked) []Effect {
+	ip, err := e.lease(now, ev)
+	if err != nil {
+		return []Effect{LeaseGiven{Conn: ev.Conn, ID: ev.ID, Err: err.Error()}}
+	}
+	vpc := spec.MakeVPCID(ev.Tenant, ev.VPC)
+	return []Effect{
+		SaveLeases{e.cloneLeases()},
+		LeaseGiven{Conn: ev.Conn, ID: ev.ID, IP: ip, MAC: packet.MAC(ipam.MAC(string(vpc), ip))},
+	}
+}
+
+func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
+	if e.pol == nil {
+		return netip.Addr{}, fmt.Errorf("the controller has no valid revision yet; see daolictl status")
+	}
+	sub, err := e.snap.MayClaim(ev.Host, ev.Tenant, ev.VPC, ev.Subnet)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	vpc := spec.MakeVPCID(ev.Tenant, ev.VPC)
+	if o := e.snap.EndpointByName(inventory.EndpointRef{VPC: vpc, Name: ev.Name}); o != nil && o.Host.Name != ev.Host {
+		return netip.Addr{}, fmt.Errorf("name %q is taken in vpc %q by an endpoint on host %q", ev.Name, vpc, o.Host.Name)
+	}
+	holder := holderOf(vpc, ev.Name, ev.Host)
+	taken := e.leasesWithSeen(vpc)
+	ip, err := ipam.Pick(sub.CIDR, func(netip.Addr) bool { return false }, taken, ipam.Request{Holder: holder, IP: ev.IP}, now)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if e.leases[vpc] == nil {
+		e.leases[vpc] = make(map[netip.Addr]ipam.Lease)
+	}
+	e.leases[vpc][ip] = ipam.Lease{Holder: holder}
+	return ip, nil
+}
+
+// leasesWithSeen is a VPC's leases, with the addresses of endpoints that are
+// seen without one: those were there before the leases were lost.
+func (e *Engine) leasesWithSeen(vpc spec.VPCID) map[netip.Addr]ipam.Lease {
+	all := maps.Clone(e.leases[vpc])
+	if all == nil {
+		all = make(map[netip.Addr]ipam.Lease)
+	}
+	for _, ep := range e.snap.Endpoints() {
+		if ep.VPC == vpc {
+			if l, found := all[ep.IP]; !found || !l.Released.IsZero() {
+				all[ep.IP] = ipam.Lease{Holder: holderOf(vpc, ep.Name, ep.Host.Name)}
+			}
+		}
+	}
+	return all
+}
+
+func holderOf(vpc spec.VPCID, name, host string) string {
+	return fmt.Sprintf("%s/%s@%s", vpc, name, host)
+}
+
+// leaseReleased starts an address's rest; only its holder may give it back.
+func (e *Engine) leaseReleased(now time.Time, ev LeaseReleased) []Effect {
+	l, found := e.leases[ev.VPC][ev.IP]
+	if !found || l.Holder != holderOf(ev.VPC, ev.Name, ev.Host) || !l.Released.IsZero() {
+		return nil
+	}
+	l.Released = now
+	e.leases[ev.VPC][ev.IP] = l
+	for ip, o := range e.leases[ev.VPC] {
+		if !o.Released.IsZero() && now.Sub(o.Released) > ipam.Rest {
+			delete(e.leases[ev.VPC], ip)
+		}
+	}
+	return []Effect{SaveLeases{e.cloneLeases()}}
+}
+
+func (e *Engine) cloneLeases() Leases {
+	out := make(Leases, len(e.leases))
+	for vpc, l := range e.leases {
+		out[vpc] = maps.Clone(l)
+	}
+	return out
+}

@@ -1,0 +1,160 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/flows"
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/session"
+)
+
+// adminProhibited is the code of an ICMP unreachable that a firewall sends
+// (RFC 1812, 5.2.7.1).
+const adminProhibited uint8 = 13
+
+// perform turns one effect of the session table into batches and records.
+func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
+	switch ef := ef.(type) {
+	case session.Decide:
+		return []Effect{Decide{ef}}
+	case session.Install:
+		return e.install(ef)
+	case session.Deliver:
+		var bs batches
+		for _, d := range ef.Packets {
+			bs.deliver(ef.Session, d)
+			e.count.Outcomes[OutcomeContinue]++
+		}
+		return e.sendAll(bs)
+	case session.Remove:
+		return e.remove(now, ef)
+	case session.RemoveLane:
+		var bs batches
+		for _, hf := range flows.ForLane(ef.Session, ef.Lane, e.SessionCookie(ef.Session)) {
+			b := bs.at(hf.Host.DPID)
+			b.Flows = append(b.Flows, openflow.DeleteStrict(hf.Forward), openflow.DeleteStrict(hf.Reply))
+		}
+		return e.sendAll(bs)
+	case session.InstallDrop:
+		f := flows.Drop(ef.Drop, e.cookie(pipeline.CategoryDeny, ef.Drop.ID))
+		return e.send(openflow.Batch{DPID: ef.Drop.Request.DPID, Flows: []openflow.FlowMod{openflow.Add(f)}})
+	case session.RemoveDrop:
+		c := e.cookie(pipeline.CategoryDeny, ef.Drop.ID)
+		return e.send(openflow.Batch{DPID: ef.Drop.Request.DPID, Flows: []openflow.FlowMod{openflow.DeleteByCookie(c, ^uint64(0))}})
+	case session.Denied:
+		return e.denied(ef)
+	case session.Ignored:
+		e.count.Outcomes[Outcome(ef.Why)]++
+	}
+	return nil
+}
+
+// install puts a lane on its hops, the client's first: the server answers only
+// after it got the packet, which leaves with the last batch, so answers find
+// their flows; nothing waits for a barrier.
+func (e *Engine) install(ef session.Install) []Effect {
+	var bs batches
+	for _, hf := range flows.ForLane(ef.Session, ef.Lane, e.SessionCookie(ef.Session)) {
+		b := bs.at(hf.Host.DPID)
+		b.Flows = append(b.Flows, openflow.Add(hf.Reply), openflow.Add(hf.Forward))
+	}
+	for _, d := range ef.Deliver {
+		bs.deliver(ef.Session, d)
+		e.count.Outcomes[OutcomeAllow]++
+	}
+	if len(ef.Deliver) > 0 {
+		e.count.Reasons[ef.Session.Decision.Reason]++
+	}
+	return append(e.sendAll(bs), SessionOpened{ef.Session, ef.Lane})
+}
+
+// remove deletes a session's flows on all its hops at once.
+func (e *Engine) remove(now time.Time, ef session.Remove) []Effect {
+	var bs batches
+	for _, l := range ef.Session.Lanes {
+		for _, h := range l.Path.Hops {
+			bs.at(h.DPID)
+		}
+	}
+	cookie := e.SessionCookie(ef.Session)
+	var out []Effect
+	for i := range bs {
+		b := &bs[i]
+		b.Flows = []openflow.FlowMod{openflow.DeleteByCookie(cookie, ^uint64(0))}
+		if sw := e.switches[b.DPID]; sw != nil {
+			e.lastToken++
+			b.Token = e.lastToken
+			sw.waiting[b.Token] = waiter{session: ef.Token}
+		} // else its next SwitchUp removes what is not of a live session
+		out = append(out, e.send(*b)...)
+	}
+	return append(out, SessionEnded{ef.Session, ef.Why})
+}
+
+// denied records a denial and, for a reject, tells the sender.
+func (e *Engine) denied(ef session.Denied) []Effect {
+	d := ef.Result.Decision
+	e.count.Reasons[d.Reason]++
+	p := &ef.Packet
+	rec := PacketDenied{DPID: p.DPID, InPort: p.InPort, Result: ef.Result, Head: p.Headers}
+	if d.Verdict != policy.Reject {
+		e.count.Outcomes[OutcomeDrop]++
+		return []Effect{rec}
+	}
+	e.count.Outcomes[OutcomeReject]++
+	gw := packet.MAC(pipeline.GatewayMAC)
+	var answer []byte
+	if p.Headers.Proto == packet.TCP {
+		answer = packet.TCPReset(p.Headers, p.Frame, gw)
+	} else {
+		answer = packet.ICMPUnreachable(p.Frame, p.Headers, adminProhibited, pipeline.GatewayIP(), gw)
+	}
+	if answer == nil { // RFC 1122, 3.2.2: some packets are not answered
+		return []Effect{rec}
+	}
+	out := openflow.PacketOut{
+		InPort: openflow.PortController, Frame: answer,
+		Actions: openflow.ActionList(openflow.Output(openflow.PortNo(p.InPort))),
+	}
+	return append(e.send(openflow.Batch{DPID: p.DPID, Packets: []openflow.PacketOut{out}}), rec)
+}
+
+// batches gathers what each switch is told, in the order in which they are
+// first named.
+type batches []openflow.Batch
+
+func (bs *batches) at(dpid uint64) *openflow.Batch {
+	for i := range *bs {
+		if (*bs)[i].DPID == dpid {
+			return &(*bs)[i]
+		}
+	}
+	*bs = append(*bs, openflow.Batch{DPID: dpid})
+	return &(*bs)[len(*bs)-1]
+}
+
+func (bs *batches) deliver(s *session.Session, d session.Delivery) {
+	dpid, out := flows.Deliver(s, d)
+	b := bs.at(dpid)
+	b.Packets = append(b.Packets, out)
+}
+
+func (e *Engine) sendAll(bs batches) []Effect {
+	var out []Effect
+	for _, b := range bs {
+		out = append(out, e.send(b)...)
+	}
+	return out
+}
+
+// send tells a switch something if it is connected; one that is not gets all
+// that it should have when it comes.
+func (e *Engine) send(b openflow.Batch) []Effect {
+	if e.switches[b.DPID] == nil {
+		return nil
+	}
+	return []Effect{Send{b}}
+}

@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/flows"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/session"
+)
+
+// switchState is what is known of a connected switch.
+type switchState struct {
+	waiting map[uint64]waiter // by token of the batch
+}
+
+// waiter is who wants to know that a batch is done.
+type waiter struct {
+	session uint64 // session.Confirmed's token
+	resync  bool   // the switch holds what it should
+	host    string // whose report is to be acknowledged
+	conn    uint64
+	seq     uint64
+}
+
+// switchUp brings a switch to what it should hold, without ever flushing it:
+// all that should be there is added, what is there under the controller's
+// categories and should not be is deleted, and flows that stay keep their counters.
+func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
+	sw := &switchState{waiting: make(map[uint64]waiter)}
+	e.switches[ev.DPID] = sw
+	meters, want := e.desired(ev.DPID)
+	b := openflow.Batch{DPID: ev.DPID, Meters: meters}
+	for _, f := range ev.Flows {
+		if ours(f.Cookie) && !stays(f, want) {
+			b.Flows = append(b.Flows, deleteOf(f))
+		}
+	}
+	for _, k := range sortedKeys(want) {
+		b.Flows = append(b.Flows, openflow.Add(want[k]))
+	}
+	e.lastToken++
+	b.Token = e.lastToken
+	sw.waiting[b.Token] = waiter{resync: true}
+	out := []Effect{Send{b}}
+	if h := e.snap.HostByDPID(ev.DPID); h != nil && e.hosts[h.Name].conn != 0 {
+		out = append(out, e.ackWhenIn(h.Name, e.hosts[h.Name].lastSeq)...)
+	}
+	return out
+}
+
+// ours reports whether a flow is of a category that the controller owns.
+func ours(cookie uint64) bool {
+	switch pipeline.ParseCookie(cookie).Category {
+	case pipeline.CategoryEndpoint, pipeline.CategorySession, pipeline.CategoryDeny, pipeline.CategoryPeer:
+		return true
+	}
+	return false
+}
+
+func stays(f openflow.FlowStats, want map[openflow.Key]openflow.Flow) bool {
+	w, found := want[openflow.Key{Table: f.Table, Priority: f.Priority, Match: f.Match}]
+	return found && f.Known && w.Cookie == f.Cookie
+}
+
+func deleteOf(f openflow.FlowStats) openflow.FlowMod {
+	if !f.Known {
+		return openflow.DeleteByCookie(f.Cookie, ^uint64(0))
+	}
+	return openflow.DeleteStrict(openflow.Flow{Table: f.Table, Priority: f.Priority, Match: f.Match})
+}
+
+// desired is all that the controller wants on a switch: the flows of its
+// endpoints and peers, of its live sessions, and of what it drops.
+func (e *Engine) desired(dpid uint64) ([]openflow.MeterMod, map[openflow.Key]openflow.Flow) {
+	meters, want := e.fixed(e.snap, dpid)
+	for _, s := range e.sessions.Sessions() {
+		for _, l := range s.Lanes {
+			for _, hf := range flows.ForLane(s, l, e.SessionCookie(s)) {
+				if hf.Host.DPID == dpid {
+					want[hf.Forward.Key()], want[hf.Reply.Key()] = hf.Forward, hf.Reply
+				}
+			}
+		}
+	}
+	for _, d := range e.sessions.Drops(dpid) {
+		f := flows.Drop(d, e.cookie(pipeline.CategoryDeny, d.ID))
+		want[f.Key()] = f
+	}
+	var ordered []openflow.MeterMod
+	for _, id := range slices.Sorted(maps.Keys(meters)) {
+		ordered = append(ordered, meters[id])
+	}
+	return ordered, want
+}
+
+// fixed is what a switch holds whether or not anybody talks: the meters and
+// flows of its endpoints, and those that lift wire packets of its peers.
+func (e *Engine) fixed(snap *inventory.Snapshot, dpid uint64) (map[uint32]openflow.MeterMod, map[openflow.Key]openflow.Flow) {
+	meters, want := make(map[uint32]openflow.MeterMod), make(map[openflow.Key]openflow.Flow)
+	h := snap.HostByDPID(dpid)
+	if h == nil {
+		return meters, want
+	}
+	m, fs := pipeline.Peers(openflow.PortNo(h.Uplink.Port), e.cookie(pipeline.CategoryPeer, 0), snap.UnderlayRanges())
+	meters[m.ID] = m
+	for _, f := range fs {
+		want[f.Key()] = f
+	}
+	for _, ep := range snap.EndpointsOf(h) {
+		m, fs := pipeline.Endpoint(pipeline.EndpointConfig{
+			Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP,
+			Cookie: e.cookie(pipeline.CategoryEndpoint, ep.Port),
+		})
+		meters[m.ID] = m
+		for _, f := range fs {
+			want[f.Key()] = f
+		}
+	}
+	return meters, want
+}
+
+// syncEndpoints tells each connected switch how its fixed flows differ between
+// two snapshots.
+func (e *Engine) syncEndpoints(old, snap *inventory.Snapshot) []Effect {
+	var out []Effect
+	for _, dpid := range slices.Sorted(maps.Keys(e.switches)) {
+		oldMeters, was := e.fixed(old, dpid)
+		newMeters, is := e.fixed(snap, dpid)
+		b := openflow.Batch{DPID: dpid}
+		for _, id := range slices.Sorted(maps.Keys(newMeters)) {
+			if oldMeters[id] != newMeters[id] {
+				b.Meters = append(b.Meters, newMeters[id])
+			}
+		}
+		for _, k := range sortedKeys(was) {
+			if _, stays := is[k]; !stays {
+				b.Flows = append(b.Flows, openflow.DeleteStrict(was[k]))
+			}
+		}
+		for _, k := range sortedKeys(is) {
+			if f := is[k]; f != was[k] {
+				b.Flows = append(b.Flows, openflow.Add(f))
+			}
+		}
+		gone := openflow.Batch{DPID: dpid} // after the flows that name them
+		for _, id := range slices.Sorted(maps.Keys(oldMeters)) {
+			if _, stays := newMeters[id]; !stays {
+				gone.Meters = append(gone.Meters, openflow.MeterMod{Delete: true, ID: id})
+			}
+		}
+		if len(b.Meters)+len(b.Flows) > 0 {
+			out = append(out, Send{b})
+		}
+		if len(gone.Meters) > 0 {
+			out = append(out, Send{gone})
+		}
+	}
+	return out
+}
+
+// sortedKeys orders flows so that the same change always is the same batch.
+func sortedKeys(m map[openflow.Key]openflow.Flow) []openflow.Key {
+	return slices.SortedFunc(maps.Keys(m), func(a, b openflow.Key) int {
+		fa, fb := m[a], m[b]
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(fa.String(), fb.String()))
+	})
+}
+
+// ackWhenIn acknowledges a host's report once its switch has confirmed all that
+// it was told so far; a switch that is not connected confirms when it comes.
+func (e *Engine) ackWhenIn(name string, seq uint64) []Effect {
+	h := e.hosts[name]
+	h.lastSeq = seq
+	sw := e.switches[h.report.DPID]
+	if sw == nil {
+		return nil
+	}
+	e.lastToken++
+	sw.waiting[e.lastToken] = waiter{host: name, conn: h.conn, seq: seq}
+	return []Effect{Send{openflow.Batch{DPID: h.report.DPID, Token: e.lastToken}}}
+}
+
+// batchDone tells whoever waited for a batch.
+func (e *Engine) batchDone(now time.Time, ev BatchDone) []Effect {
+	var out []Effect
+	if ev.Err != "" {
+		out = append(out, BatchRefused{ev.DPID, ev.Err})
+	}
+	sw := e.switches[ev.DPID]
+	if sw == nil {
+		return out
+	}
+	w, found := sw.waiting[ev.Token]
+	if !found {
+		return out
+	}
+	delete(sw.waiting, ev.Token)
+	switch {
+	case w.session != 0:
+		return append(out, e.step(now, session.Confirmed{DPID: ev.DPID, Token: w.session})...)
+	case w.resync:
+		return append(out, e.step(now, session.Resynced{DPID: ev.DPID})...)
+	}
+	return append(out, Ack{Conn: w.conn, Host: w.host, Seq: w.seq, Refused: e.refused[w.host]})
+}
+
+// flowsCounted matches a switch's counters with the lanes whose flows they are.
+func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
+	byCookie := make(map[uint64][]openflow.FlowStats)
+	for _, f := range ev.Flows {
+		byCookie[f.Cookie] = append(byCookie[f.Cookie], f)
+	}
+	var out []Effect
+	for _, cookie := range slices.Sorted(maps.Keys(byCookie)) {
+		s := e.sessions.Get(pipeline.ParseCookie(cookie).Number)
+		if s == nil || e.SessionCookie(s) != cookie {
+			continue
+		}
+		for _, c := range countsOf(s, ev.DPID, byCookie[cookie]) {
+			out = append(out, e.step(now, c)...)
+		}
+	}
+	return out
+}
+
+func countsOf(s *session.Session, dpid uint64, stats []openflow.FlowStats) []session.Counted {
+	counted := make(map[openflow.Key]session.Count, len(stats))
+	for _, f := range stats {
+		counted[openflow.Key{Table: f.Table, Priority: f.Priority, Match: f.Match}] = session.Count{Packets: f.Packets, Bytes: f.Bytes}
+	}
+	var out []session.Counted
+	for _, l := range s.Lanes {
+		for i, hf := range flows.ForLane(s, l, 0) {
+			if hf.Host.DPID != dpid {
+				continue
+			}
+			for dir, f := range []*openflow.Flow{session.Forward: &hf.Forward, session.Reply: &hf.Reply} {
+				if c, found := counted[f.Key()]; found {
+					out = append(out, session.Counted{
+						Session: s.ID, Set: l.Set, Hop: i, Direction: session.Direction(dir), Count: c,
+					})
+				}
+			}
+		}
+	}
+	return out
+}

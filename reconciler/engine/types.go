@@ -1,0 +1,218 @@
+// Package engine is the controller without its sockets: a deterministic machine
+// that owns the inventory, the sessions and what every switch should hold. Step
+// takes one event and the time, and returns what is to be done. The same events
+// give the same effects, so the whole control plane runs in a unit test, in the
+// scenarios of testbed and under simulation exactly as it does in daoli-reconcile.
+//
+//	hosts' reports ─┐                             ┌─► batches for switches
+//	revisions ──────┼─► Step(now, event) []Effect ┼─► answers to hosts
+//	PacketIns ──────┘                             └─► records of what happened
+package engine
+
+import (
+	"net/netip"
+
+	"github.com/daolinet/daolinet/reconciler/admission"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/ipam"
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/session"
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// Config is what an Engine depends on beside events.
+type Config struct {
+	Slot   uint8  // of this controller among its peers
+	Epoch  uint16 // never used before by this slot
+	Wire   pipeline.WireRange
+	Leases Leases // as saved by an earlier run
+}
+
+// Leases are the addresses that endpoints hold or held, by VPC.
+type Leases map[spec.VPCID]map[netip.Addr]ipam.Lease
+
+// Event is something that happened.
+type Event interface{ event() }
+
+// Policy is what a revision decides by.
+type Policy interface {
+	admission.Policy
+	Network() *spec.Network
+}
+
+// RevisionLoaded makes a validated revision the active one.
+type RevisionLoaded struct{ Policy Policy }
+
+// HostUp is a host's full report on a new stream.
+type HostUp struct {
+	Conn   uint64 // names the stream in answers
+	Report inventory.HostReport
+}
+
+// HostChanged is a delta on a host's stream.
+type HostChanged struct {
+	Conn  uint64
+	Host  string
+	Delta inventory.HostDelta
+}
+
+// HostDown is the end of a host's stream. Its endpoints stay: flows go on.
+type HostDown struct {
+	Conn uint64
+	Host string
+}
+
+// LeaseAsked asks for an endpoint's address.
+type LeaseAsked struct {
+	Conn                uint64
+	ID                  uint64
+	Host                string
+	Tenant, VPC, Subnet string
+	Name                string
+	IP                  netip.Addr // invalid: any
+}
+
+// LeaseReleased gives an address back.
+type LeaseReleased struct {
+	Host string
+	VPC  spec.VPCID
+	IP   netip.Addr
+	Name string
+}
+
+// SwitchUp is a switch that finished its handshake, with the flows that it holds.
+type SwitchUp struct {
+	DPID  uint64
+	Flows []openflow.FlowStats
+}
+
+// SwitchDown is a switch whose connection ended.
+type SwitchDown struct{ DPID uint64 }
+
+// PacketIn is a lifted packet. The engine keeps Frame.
+type PacketIn struct {
+	DPID uint64
+	In   openflow.PacketIn
+}
+
+// Decided answers a Decide effect.
+type Decided struct{ session.Decided }
+
+// BatchDone says that a switch did all of a batch that had a token.
+type BatchDone struct {
+	DPID  uint64
+	Token uint64
+	Err   string // what of it the switch refused
+}
+
+// FlowsCounted is a switch's session flows with their counters.
+type FlowsCounted struct {
+	DPID  uint64
+	Flows []openflow.FlowStats
+}
+
+// Tick lets time pass: once a few hundred milliseconds.
+type Tick struct{}
+
+func (RevisionLoaded) event() {}
+func (HostUp) event()         {}
+func (HostChanged) event()    {}
+func (HostDown) event()       {}
+func (LeaseAsked) event()     {}
+func (LeaseReleased) event()  {}
+func (SwitchUp) event()       {}
+func (SwitchDown) event()     {}
+func (PacketIn) event()       {}
+func (Decided) event()        {}
+func (BatchDone) event()      {}
+func (FlowsCounted) event()   {}
+func (Tick) event()           {}
+
+// Effect is something to do.
+type Effect interface{ effect() }
+
+// Send tells a switch something. Effects to one switch keep their order.
+type Send struct{ Batch openflow.Batch }
+
+// Decide asks for session.Decided{Ask, admission.Decide(...)} with the
+// arguments in Ask; it may run anywhere, since that is a pure function.
+type Decide struct{ Ask session.Decide }
+
+// Ack answers a host's report or delta (sequence number 0: the full report),
+// when the flows of its endpoints are in the switch.
+type Ack struct {
+	Conn    uint64
+	Host    string
+	Seq     uint64
+	Refused []inventory.Refusal
+}
+
+// LeaseGiven answers LeaseAsked.
+type LeaseGiven struct {
+	Conn uint64
+	ID   uint64
+	IP   netip.Addr
+	MAC  packet.MAC
+	Err  string // why not
+}
+
+// SaveLeases says that the leases changed and are to be kept.
+type SaveLeases struct{ Leases Leases }
+
+// SessionOpened records a lane of a session that was put on its path.
+type SessionOpened struct {
+	Session *session.Session
+	Lane    *session.Lane
+}
+
+// SessionEnded records a session's end.
+type SessionEnded struct {
+	Session *session.Session
+	Why     session.EndReason
+}
+
+// PacketDenied records a packet that was not let through.
+type PacketDenied struct {
+	DPID   uint64
+	InPort uint32
+	Result admission.Result
+	Head   packet.Headers
+}
+
+// BatchRefused records that a switch refused part of what it was told.
+type BatchRefused struct {
+	DPID uint64
+	Err  string
+}
+
+func (Send) effect()          {}
+func (Decide) effect()        {}
+func (Ack) effect()           {}
+func (LeaseGiven) effect()    {}
+func (SaveLeases) effect()    {}
+func (SessionOpened) effect() {}
+func (SessionEnded) effect()  {}
+func (PacketDenied) effect()  {}
+func (BatchRefused) effect()  {}
+
+// Outcome is what became of a lifted packet.
+type Outcome string
+
+// Outcomes. A packet whose decision is awaited counts when that is made.
+const (
+	OutcomeAllow     Outcome = "allow"     // opened a session or a lane of one
+	OutcomeContinue  Outcome = "continue"  // belonged to a live session
+	OutcomeDrop      Outcome = "drop"      // denied
+	OutcomeReject    Outcome = "reject"    // denied, and its sender told
+	OutcomeMalformed Outcome = "malformed" // could not be decoded
+)
+
+// Counters count since the engine was made.
+type Counters struct {
+	PacketIns, FromEndpoints, FromWire uint64
+	Outcomes                           map[Outcome]uint64
+	Reasons                            map[policy.Reason]uint64
+}

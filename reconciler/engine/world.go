@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/session"
+)
+
+// hostUp takes a host's full report in place of whatever it said before.
+func (e *Engine) hostUp(now time.Time, ev HostUp) []Effect {
+	r := ev.Report
+	for name, other := range e.hosts {
+		if name != r.Name && other.report.DPID == r.DPID {
+			text := fmt.Sprintf("datapath id %016x is host %q's; give this host's bridge another", r.DPID, name)
+			return []Effect{Ack{Conn: ev.Conn, Host: r.Name, Refused: []inventory.Refusal{{Host: r.Name, Text: text}}}}
+		}
+	}
+	if e.hosts[r.Name] == nil {
+		e.order = append(e.order, r.Name)
+	}
+	e.hosts[r.Name] = &host{report: r, conn: ev.Conn}
+	return append(e.rebuild(now), e.ackWhenIn(r.Name, 0)...)
+}
+
+// hostChanged applies a delta to what a host said.
+func (e *Engine) hostChanged(now time.Time, ev HostChanged) []Effect {
+	h := e.hosts[ev.Host]
+	if h == nil || h.conn != ev.Conn {
+		return nil // of a stream that a newer one replaced
+	}
+	h.report = apply(h.report, &ev.Delta)
+	return append(e.rebuild(now), e.ackWhenIn(ev.Host, ev.Delta.Seq)...)
+}
+
+// apply returns r as changed by d; r's own lists stay as they are.
+func apply(r inventory.HostReport, d *inventory.HostDelta) inventory.HostReport {
+	if d.Uplink != nil {
+		r.Uplink = *d.Uplink
+	}
+	if d.Listeners != nil {
+		r.Listeners = *d.Listeners
+	}
+	gone := make(map[inventory.EndpointRef]bool, len(d.Up)+len(d.Down))
+	for _, ref := range d.Down {
+		gone[ref] = true
+	}
+	for i := range d.Up {
+		gone[refOf(&d.Up[i])] = true
+	}
+	eps := slices.DeleteFunc(slices.Clone(r.Endpoints), func(ep inventory.EndpointReport) bool { return gone[refOf(&ep)] })
+	r.Endpoints = append(eps, d.Up...)
+	return r
+}
+
+func refOf(ep *inventory.EndpointReport) inventory.EndpointRef {
+	return inventory.EndpointRef{VPC: ep.VPCID(), Name: ep.Name}
+}
+
+// rebuild joins what is desired with what is seen, tells the switches what
+// changed of their endpoints, and has the sessions judged again.
+func (e *Engine) rebuild(now time.Time) []Effect {
+	reports := make([]inventory.HostReport, 0, len(e.order))
+	for _, name := range e.order {
+		reports = append(reports, e.hosts[name].report)
+	}
+	snap, refused := inventory.Build(e.interner, e.net, reports)
+	clear(e.refused)
+	for _, r := range refused {
+		e.refused[r.Host] = append(e.refused[r.Host], r)
+	}
+	old := e.snap
+	e.snap = snap
+	out := e.syncEndpoints(old, snap)
+	if e.pol == nil {
+		return out
+	}
+	return append(out, e.step(now, session.Revised{Snapshot: snap, Policy: e.pol})...)
+}
