@@ -40,8 +40,8 @@ func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
 			b.Flows = append(b.Flows, deleteOf(f))
 		}
 	}
-	for _, k := range sortedKeys(want) {
-		b.Flows = append(b.Flows, openflow.Add(want[k]))
+	for _, f := range ordered(slices.Collect(maps.Values(want))) {
+		b.Flows = append(b.Flows, openflow.Add(f))
 	}
 	e.lastToken++
 	b.Token = e.lastToken
@@ -137,15 +137,17 @@ func (e *Engine) syncEndpoints(old, snap *inventory.Snapshot) []Effect {
 				b.Meters = append(b.Meters, newMeters[id])
 			}
 		}
-		for _, k := range sortedKeys(was) {
-			if _, stays := is[k]; !stays {
-				b.Flows = append(b.Flows, openflow.DeleteStrict(was[k]))
+		for _, f := range missingFrom(is, was) {
+			b.Flows = append(b.Flows, openflow.DeleteStrict(f))
+		}
+		var added []openflow.Flow
+		for k, f := range is {
+			if f != was[k] {
+				added = append(added, f)
 			}
 		}
-		for _, k := range sortedKeys(is) {
-			if f := is[k]; f != was[k] {
-				b.Flows = append(b.Flows, openflow.Add(f))
-			}
+		for _, f := range ordered(added) {
+			b.Flows = append(b.Flows, openflow.Add(f))
 		}
 		gone := openflow.Batch{DPID: dpid} // after the flows that name them
 		for _, id := range slices.Sorted(maps.Keys(oldMeters)) {
@@ -163,12 +165,27 @@ func (e *Engine) syncEndpoints(old, snap *inventory.Snapshot) []Effect {
 	return out
 }
 
-// sortedKeys orders flows so that the same change always is the same batch.
-func sortedKeys(m map[openflow.Key]openflow.Flow) []openflow.Key {
-	return slices.SortedFunc(maps.Keys(m), func(a, b openflow.Key) int {
-		fa, fb := m[a], m[b]
-		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(fa.String(), fb.String()))
+// missingFrom returns the flows of was whose keys is has not.
+func missingFrom(is, was map[openflow.Key]openflow.Flow) []openflow.Flow {
+	var out []openflow.Flow
+	for k, f := range was {
+		if _, stays := is[k]; !stays {
+			out = append(out, f)
+		}
+	}
+	return ordered(out)
+}
+
+// ordered sorts flows, so that the same change always is the same batch.
+func ordered(fs []openflow.Flow) []openflow.Flow {
+	text := make(map[openflow.Key]string, len(fs))
+	for i := range fs {
+		text[fs[i].Key()] = fs[i].String()
+	}
+	slices.SortFunc(fs, func(a, b openflow.Flow) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(text[a.Key()], text[b.Key()]))
 	})
+	return fs
 }
 
 // ackWhenIn acknowledges a host's report once its switch has confirmed all that
