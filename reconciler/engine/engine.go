@@ -61,8 +61,7 @@ func New(c Config) *Engine {
 func (e *Engine) Step(now time.Time, ev Event) []Effect {
 	switch ev := ev.(type) {
 	case RevisionLoaded:
-		e.pol, e.net = ev.Policy, ev.Policy.Network()
-		return e.rebuild(now)
+		return e.revisionLoaded(now, ev.Policy)
 	case HostUp:
 		return e.hostUp(now, ev)
 	case HostChanged:

@@ -149,6 +149,19 @@ func TestReportIsAcknowledgedOnlyWhenItsFlowsAreIn(t *testing.T) {
 	}
 }
 
+func TestReportBeforeAnyRevisionIsAcknowledgedWithTheFirst(t *testing.T) {
+	b := newBench(t)
+	b.hostUp(0)
+	b.switchUp(1)
+	if len(b.other) != 0 {
+		t.Fatalf("effects without a revision: %#v; want none", b.other)
+	}
+	b.step(engine.RevisionLoaded{Policy: b.w.AllowAll("r1")})
+	if want := []engine.Effect{engine.Ack{Conn: 1, Host: "h1"}}; !cmp.Equal(b.other, want) {
+		t.Errorf("effects = %#v; want the acknowledgement, nothing refused", b.other)
+	}
+}
+
 func TestDeltaChangesOnlyItsEndpointsFlows(t *testing.T) {
 	b := started(t)
 	before := len(b.tables[2])

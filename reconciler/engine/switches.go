@@ -47,7 +47,7 @@ func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
 	b.Token = e.lastToken
 	sw.waiting[b.Token] = waiter{resync: true}
 	out := []Effect{Send{b}}
-	if h := e.snap.HostByDPID(ev.DPID); h != nil && e.hosts[h.Name].conn != 0 {
+	if h := e.snap.HostByDPID(ev.DPID); h != nil {
 		out = append(out, e.ackWhenIn(h.Name, e.hosts[h.Name].lastSeq)...)
 	}
 	return out
@@ -194,7 +194,7 @@ func (e *Engine) ackWhenIn(name string, seq uint64) []Effect {
 	h := e.hosts[name]
 	h.lastSeq = seq
 	sw := e.switches[h.report.DPID]
-	if sw == nil {
+	if sw == nil || e.pol == nil || h.conn == 0 {
 		return nil
 	}
 	e.lastToken++

@@ -9,6 +9,21 @@ import (
 	"github.com/daolinet/daolinet/reconciler/session"
 )
 
+// revisionLoaded makes a revision the active one. Hosts that reported before
+// there was any are acknowledged now: until then nothing could be said of their
+// endpoints.
+func (e *Engine) revisionLoaded(now time.Time, pol Policy) []Effect {
+	first := e.pol == nil
+	e.pol, e.net = pol, pol.Network()
+	out := e.rebuild(now)
+	if first {
+		for _, name := range e.order {
+			out = append(out, e.ackWhenIn(name, e.hosts[name].lastSeq)...)
+		}
+	}
+	return out
+}
+
 // hostUp takes a host's full report in place of whatever it said before.
 func (e *Engine) hostUp(now time.Time, ev HostUp) []Effect {
 	r := ev.Report
