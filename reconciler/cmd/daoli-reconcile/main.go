@@ -43,6 +43,7 @@ func main() {
 	}
 	fmt.Fprintln(os.Stderr, "daoli-reconcile:", err)
 	if errors.As(err, new(usageError)) {
+		fmt.Fprintln(os.Stderr, "daoli-reconcile --help shows how it is used")
 		os.Exit(exitUsage)
 	}
 	os.Exit(exitFailed)

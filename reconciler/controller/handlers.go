@@ -1,0 +1,178 @@
+package controller
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/hostlink"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/ofswitch"
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+)
+
+// link is one connected switch. It is the loop's.
+type link struct {
+	sw     *ofswitch.Switch
+	cancel context.CancelFunc // ends its poller
+}
+
+// sessionFlows selects the flows of sessions in a switch.
+var sessionFlows = ofswitch.StatsFilter{
+	Table:  pipeline.TableSession,
+	Cookie: uint64(pipeline.CategorySession) << 56, CookieMask: pipeline.CategoryMask,
+}
+
+// switchHandler brings what switches say to the loop.
+type switchHandler Controller
+
+// SwitchUp reads what the switch holds, then hands it to the engine; from then
+// on its session flows are counted at intervals.
+func (h *switchHandler) SwitchUp(sw *ofswitch.Switch) {
+	c := (*Controller)(h)
+	ctx, cancel := context.WithCancel(c.ctx)
+	l := &link{sw, cancel}
+	if !c.do(func() { c.switches[sw.DPID()] = l }) {
+		cancel()
+		return
+	}
+	c.wg.Go(func() { c.follow(ctx, l) })
+}
+
+// SwitchDown forgets the switch, unless a newer connection is in its place.
+func (h *switchHandler) SwitchDown(sw *ofswitch.Switch, err error) {
+	c := (*Controller)(h)
+	c.do(func() {
+		l := c.switches[sw.DPID()]
+		if l == nil || l.sw != sw {
+			return
+		}
+		l.cancel()
+		delete(c.switches, sw.DPID())
+		c.step(engine.SwitchDown{DPID: sw.DPID()})
+		c.log.LogAttrs(c.ctx, slog.LevelWarn, "switch disconnected", c.switchAttr(sw.DPID()), slog.Any("err", err))
+	})
+}
+
+// PacketIn queues a lifted packet, or counts it as dropped when its switch has
+// enough in the queue already.
+func (h *switchHandler) PacketIn(sw *ofswitch.Switch, in openflow.PacketIn) {
+	c := (*Controller)(h)
+	n, _ := c.waiting.LoadOrStore(sw.DPID(), new(atomic.Int64))
+	waiting := n.(*atomic.Int64)
+	if waiting.Load() >= maxOfOne {
+		c.dropped.Add(1)
+		return
+	}
+	in.Frame = bytes.Clone(in.Frame)
+	waiting.Add(1)
+	select {
+	case c.packets <- queued{engine.PacketIn{DPID: sw.DPID(), In: in}, waiting}:
+	default:
+		waiting.Add(-1)
+		c.dropped.Add(1)
+	}
+}
+
+// BatchDone tells the engine that a switch did what it was told.
+func (h *switchHandler) BatchDone(sw *ofswitch.Switch, token uint64, err error) {
+	c := (*Controller)(h)
+	ev := engine.BatchDone{DPID: sw.DPID(), Token: token}
+	if err != nil {
+		ev.Err = err.Error()
+	}
+	c.do(func() {
+		if l := c.switches[sw.DPID()]; l != nil && l.sw == sw {
+			c.step(ev)
+		}
+	})
+}
+
+// follow announces a switch with the flows it holds, then counts its session
+// flows until ctx ends.
+func (c *Controller) follow(ctx context.Context, l *link) {
+	flows, err := l.sw.FlowStats(ctx, ofswitch.StatsFilter{Table: openflow.AllTables})
+	if err != nil {
+		if ctx.Err() == nil {
+			c.log.LogAttrs(ctx, slog.LevelWarn, "switch did not list its flows", c.switchAttr(l.sw.DPID()), slog.Any("err", err))
+			l.sw.Close()
+		}
+		return
+	}
+	c.onLink(l, engine.SwitchUp{DPID: l.sw.DPID(), Flows: flows})
+	c.log.LogAttrs(ctx, slog.LevelInfo, "switch connected", c.switchAttr(l.sw.DPID()), slog.Int("flows", len(flows)))
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+		flows, err := l.sw.FlowStats(ctx, sessionFlows)
+		if err != nil {
+			return // its connection is ending, and SwitchDown says why
+		}
+		c.onLink(l, engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows})
+	}
+}
+
+// onLink feeds the engine an event of a switch, unless its connection was
+// replaced meanwhile.
+func (c *Controller) onLink(l *link, ev engine.Event) {
+	c.do(func() {
+		if c.switches[l.sw.DPID()] == l {
+			c.step(ev)
+		}
+	})
+}
+
+// hostHandler brings what hosts say to the loop.
+type hostHandler Controller
+
+// HostHello takes a host's full report.
+func (h *hostHandler) HostHello(conn *hostlink.Conn, r inventory.HostReport) {
+	c := (*Controller)(h)
+	c.do(func() {
+		c.hosts[conn.ID()] = conn
+		c.step(engine.HostUp{Conn: conn.ID(), Report: r})
+		c.log.LogAttrs(c.ctx, slog.LevelInfo, "host connected", slog.String("host", r.Name), slog.Int("endpoints", len(r.Endpoints)))
+	})
+}
+
+// HostDelta takes what changed on a host.
+func (h *hostHandler) HostDelta(conn *hostlink.Conn, d inventory.HostDelta) {
+	c := (*Controller)(h)
+	c.do(func() { c.step(engine.HostChanged{Conn: conn.ID(), Host: conn.Host(), Delta: d}) })
+}
+
+// LeaseRequest gives an endpoint an address.
+func (h *hostHandler) LeaseRequest(conn *hostlink.Conn, q hostlink.LeaseRequest) {
+	c := (*Controller)(h)
+	c.do(func() {
+		c.step(engine.LeaseAsked{
+			Conn: conn.ID(), ID: q.ID, Host: conn.Host(),
+			Tenant: q.Tenant, VPC: q.VPC, Subnet: q.Subnet, Name: q.Name, IP: q.IP,
+		})
+	})
+}
+
+// LeaseRelease takes an address back.
+func (h *hostHandler) LeaseRelease(conn *hostlink.Conn, q hostlink.LeaseRelease) {
+	c := (*Controller)(h)
+	c.do(func() { c.step(engine.LeaseReleased{Host: conn.Host(), VPC: q.VPC, IP: q.IP, Name: q.Name}) })
+}
+
+// HostGone notes that a host's stream ended; its endpoints stay.
+func (h *hostHandler) HostGone(conn *hostlink.Conn, err error) {
+	c := (*Controller)(h)
+	c.do(func() {
+		delete(c.hosts, conn.ID())
+		c.step(engine.HostDown{Conn: conn.ID(), Host: conn.Host()})
+		c.log.LogAttrs(c.ctx, slog.LevelWarn, "host disconnected", slog.String("host", conn.Host()), slog.Any("err", err))
+	})
+}

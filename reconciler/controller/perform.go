@@ -1,0 +1,131 @@
+package controller
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/hostlink"
+	"github.com/daolinet/daolinet/reconciler/session"
+)
+
+// perform does what the engine returned. It runs in the loop and never blocks:
+// what leaves by a socket goes into a bounded queue.
+func (c *Controller) perform(effects []engine.Effect) {
+	for _, ef := range effects {
+		switch ef := ef.(type) {
+		case engine.Send:
+			if l := c.switches[ef.Batch.DPID]; l != nil {
+				if err := l.sw.Send(ef.Batch); err != nil {
+					c.log.LogAttrs(c.ctx, slog.LevelWarn, "batch not sent", c.switchAttr(ef.Batch.DPID), slog.Any("err", err))
+				}
+			}
+		case engine.Decide:
+			c.asks <- ef.Ask // has room for all that the engine can ask at once
+		case engine.Ack:
+			c.ack(ef)
+		case engine.LeaseGiven:
+			if conn := c.hosts[ef.Conn]; conn != nil {
+				conn.Lease(ef.ID, hostlink.Lease{IP: ef.IP, MAC: ef.MAC, Err: ef.Err})
+			}
+		case engine.SaveLeases:
+			c.saver.save(ef.Leases)
+		default:
+			c.record(ef)
+		}
+	}
+}
+
+func (c *Controller) ack(a engine.Ack) {
+	conn := c.hosts[a.Conn]
+	if conn == nil {
+		return
+	}
+	errs := make([]hostlink.EndpointError, 0, len(a.Refused))
+	for _, r := range a.Refused {
+		errs = append(errs, hostlink.EndpointError{Ref: r.Ref, Text: r.Text})
+	}
+	conn.Ack(a.Seq, errs)
+}
+
+// record writes what happened to the log. What a packet can cause is written at
+// a bounded rate, or where a rule asks for it with log: true, in which case the
+// decision cache and the switch bound it.
+func (c *Controller) record(ef engine.Effect) {
+	switch ef := ef.(type) {
+	case engine.SessionOpened:
+		level := slog.LevelDebug
+		if ef.Session.Decision.Log {
+			level = slog.LevelInfo
+		}
+		c.log.LogAttrs(c.ctx, level, "session admitted", sessionAttrs(ef.Session)...)
+	case engine.SessionEnded:
+		level := slog.LevelDebug
+		if ef.Why == session.EndPolicy {
+			level = slog.LevelInfo
+		}
+		c.log.LogAttrs(c.ctx, level, "session ended", append(sessionAttrs(ef.Session), slog.String("why", string(ef.Why)))...)
+	case engine.PacketDenied:
+		if missed, ok := c.denials.allow(time.Now()); ok {
+			c.log.LogAttrs(c.ctx, slog.LevelInfo, "packet denied", append(deniedAttrs(ef), slog.Uint64("unlogged", missed))...)
+		}
+	case engine.BatchRefused:
+		c.log.LogAttrs(c.ctx, slog.LevelError, "switch refused part of a batch", c.switchAttr(ef.DPID), slog.String("err", ef.Err))
+	}
+}
+
+func sessionAttrs(s *session.Session) []slog.Attr {
+	return []slog.Attr{
+		slog.Uint64("session", uint64(s.ID)),
+		slog.String("from", endpointName(s.Client)), slog.String("to", endpointName(s.Server)),
+		slog.String("port", portName(s.Key.Proto, s.Key.Port)),
+		slog.String("verdict", s.Decision.Verdict.String()), slog.String("reason", string(s.Decision.Reason)),
+		slog.String("rule", s.Decision.Rule), slog.String("at", s.Decision.At.String()),
+		slog.String("revision", s.Decision.Revision),
+	}
+}
+
+func deniedAttrs(d engine.PacketDenied) []slog.Attr {
+	from := fmt.Sprintf("port %d of %016x", d.InPort, d.DPID)
+	if d.Result.Client != nil {
+		from = endpointName(d.Result.Client)
+	}
+	to := "-"
+	if d.Head.Dst.IsValid() {
+		to = d.Head.Dst.String()
+	}
+	dec := d.Result.Decision
+	return []slog.Attr{
+		slog.String("from", from), slog.String("to", to), slog.String("port", portName(d.Result.Proto, d.Result.Port)),
+		slog.String("verdict", dec.Verdict.String()), slog.String("reason", string(dec.Reason)),
+		slog.String("rule", dec.Rule), slog.String("at", dec.At.String()), slog.String("revision", dec.Revision),
+	}
+}
+
+func (c *Controller) switchAttr(dpid uint64) slog.Attr {
+	return slog.String("switch", fmt.Sprintf("%016x", dpid))
+}
+
+// rateLimit lets a few events a second through and counts the others.
+type rateLimit struct {
+	second time.Time
+	n      int
+	missed uint64
+}
+
+const denialsPerSecond = 10
+
+// allow reports whether an event at now may be logged, and how many before it
+// were not.
+func (r *rateLimit) allow(now time.Time) (missed uint64, ok bool) {
+	if s := now.Truncate(time.Second); !s.Equal(r.second) {
+		r.second, r.n = s, 0
+	}
+	if r.n++; r.n > denialsPerSecond {
+		r.missed++
+		return 0, false
+	}
+	missed, r.missed = r.missed, 0
+	return missed, true
+}
