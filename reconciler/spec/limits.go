@@ -1,0 +1,24 @@
+package spec
+
+// Limits of a tree. A tree that exceeds one is refused.
+const (
+	MaxFiles     = 10_000   // *.yaml files
+	MaxFileBytes = 1 << 20  // bytes of one file
+	MaxTreeBytes = 64 << 20 // bytes of all files
+	MaxNesting   = 32       // lists and mappings within each other
+	MaxEntries   = 10_000   // entries of one list or mapping
+
+	// MaxTokens bounds scalars, collections, indicators and comments of all
+	// files: about 200,000 rules. It is what keeps a tree that is within the
+	// other limits, but densely written, within the bounds of time and memory.
+	// A mapping counts as mappingTokens, since the most is made of one.
+	MaxTokens     = 5_000_000
+	mappingTokens = 4
+
+	// maxProblems bounds what is reported of one tree, so that a tree of
+	// mistakes doesn't become a report larger than itself.
+	maxProblems = 10_000
+
+	// maxShown bounds a value that is quoted in a problem, in bytes.
+	maxShown = 80
+)

@@ -1,0 +1,114 @@
+package spec
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+const peerRule = "write exactly one of group, subnet, labels, vpc, cidr or any"
+
+// peers reads the PEERs of a rule.
+func (s *source) peers(n *yaml.Node, sec section) []Peer {
+	elements, _ := s.list(n, sec.peers)
+	var peers []Peer
+	for _, e := range elements {
+		if p, ok := s.peer(e, sec.vpc); ok {
+			peers = append(peers, p)
+		}
+	}
+	return peers
+}
+
+// peer reads one PEER of a rule of the VPC own.
+func (s *source) peer(n *yaml.Node, own VPCID) (Peer, bool) {
+	p := Peer{At: s.pos(n)}
+	m, ok := s.mapping(n, "a peer", "group", "subnet", "labels", "vpc", "cidr", "except", "any")
+	if !ok || !s.oneSelector(m) {
+		return p, false
+	}
+	if n, ok := m.value("cidr"); ok {
+		p.CIDR, _ = s.cidr(n, "cidr")
+	}
+	if n, ok := m.value("except"); ok {
+		p.Except = s.except(n, p.CIDR)
+	}
+	if n, ok := m.value("any"); ok {
+		p.Any = s.isTrue(n, "any")
+	}
+	if !m.has("cidr") && !m.has("any") {
+		s.insidePeer(m, &p, own)
+	}
+	return p, true
+}
+
+// oneSelector reports whether a peer has exactly one selector, beside which a
+// vpc may stand if it selects endpoints.
+func (s *source) oneSelector(m mapping) bool {
+	at := s.pos(m.node)
+	selectors := slices.DeleteFunc([]string{"group", "subnet", "labels", "cidr", "any"},
+		func(k string) bool { return !m.has(k) })
+	switch {
+	case len(selectors) == 0 && m.has("except"):
+		s.err(at, "a peer has except without cidr; add the cidr that it takes from")
+	case len(m.node.Content) == 0:
+		s.err(at, "a peer is {}; %s", peerRule)
+	case len(selectors) == 0 && !m.has("vpc"):
+		// Its keys are unknown, which is said already.
+	case len(selectors) > 1:
+		s.err(at, "a peer has %s; %s, and list two peers for either", strings.Join(selectors, " and "), peerRule)
+	case m.has("except") && !m.has("cidr"):
+		s.err(at, "a peer has except beside %s; it goes with cidr alone", selectors[0])
+	case m.has("vpc") && (m.has("cidr") || m.has("any")):
+		s.err(at, "a peer has vpc beside %s; it goes with group, subnet or labels, or alone", selectors[0])
+	default:
+		return true
+	}
+	return false
+}
+
+// except reads the ranges that a cidr doesn't cover.
+func (s *source) except(n *yaml.Node, cidr netip.Prefix) []netip.Prefix {
+	elements, _ := s.list(n, "except")
+	var except []netip.Prefix
+	for _, e := range elements {
+		p, ok := s.cidr(e, "except")
+		if !ok {
+			continue
+		}
+		if cidr.IsValid() && !(cidr.Contains(p.Addr()) && cidr.Bits() <= p.Bits()) {
+			s.err(s.pos(e), "except has %q, which is not within cidr %q; remove it", p, cidr)
+			continue
+		}
+		except = append(except, p)
+	}
+	return except
+}
+
+// insidePeer reads a peer that selects endpoints.
+func (s *source) insidePeer(m mapping, p *Peer, own VPCID) {
+	p.VPC = own
+	if n, ok := m.value("vpc"); ok {
+		p.VPC, ok = s.vpcID(n, "vpc")
+		if ok {
+			s.refer(reference{from: own, to: p.VPC, kind: vpcName, at: s.pos(n)})
+		}
+	}
+	if n, ok := m.value("group"); ok {
+		p.Group, ok = s.name(n, "group")
+		if ok {
+			s.refer(reference{from: own, to: p.VPC, kind: groupName, name: p.Group, at: s.pos(n)})
+		}
+	}
+	if n, ok := m.value("subnet"); ok {
+		p.Subnet, ok = s.name(n, "subnet")
+		if ok {
+			s.refer(reference{from: own, to: p.VPC, kind: subnetName, name: p.Subnet, at: s.pos(n)})
+		}
+	}
+	if n, ok := m.value("labels"); ok {
+		p.Labels, _ = s.labels(n)
+	}
+}

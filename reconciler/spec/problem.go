@@ -1,0 +1,63 @@
+package spec
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// problems collects what is wrong with one tree, in the order in which it is found.
+type problems struct {
+	list   []Problem
+	errors int
+	left   int // problems beyond maxProblems, which are not kept
+}
+
+// err adds an error: what is wrong, the bad value, the way out.
+func (p *problems) err(at Pos, format string, args ...any) {
+	p.errors++
+	p.add(at, false, format, args)
+}
+
+// warn adds a warning.
+func (p *problems) warn(at Pos, format string, args ...any) {
+	p.add(at, true, format, args)
+}
+
+func (p *problems) add(at Pos, warning bool, format string, args []any) {
+	if len(p.list) >= maxProblems {
+		p.left++
+		return
+	}
+	p.list = append(p.list, Problem{At: at, Text: fmt.Sprintf(format, args...), Warning: warning})
+}
+
+// sorted returns all problems by file, line and then as they were found.
+func (p *problems) sorted() []Problem {
+	slices.SortStableFunc(p.list, func(a, b Problem) int { return a.At.compare(b.At) })
+	if p.left > 0 {
+		last := p.list[len(p.list)-1].At
+		p.list = append(p.list, Problem{At: last, Warning: p.errors == 0, Text: fmt.Sprintf(
+			"%d more problems are not shown; mend the ones above first", p.left)})
+	}
+	return p.list
+}
+
+// compare orders positions by file and line.
+func (p Pos) compare(q Pos) int {
+	return cmp.Or(cmp.Compare(p.File, q.File), cmp.Compare(p.Line, q.Line))
+}
+
+// quote returns s in quotes for a problem's text, cut if it is long.
+func quote(s string) string {
+	if len(s) <= maxShown {
+		return strconv.Quote(s)
+	}
+	n := maxShown
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return strconv.Quote(s[:n] + "...")
+}

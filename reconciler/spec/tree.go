@@ -1,0 +1,193 @@
+package spec
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// extension is what the name of a file ends in that is read.
+const extension = ".yaml"
+
+// Load reads the tree of fsys and returns the network that it asks for, and
+// what is wrong with it by file and line. With an error among the problems the
+// Network is nil; with warnings alone, or none, it isn't. The same tree gives
+// the same answer. fsys must not follow symbolic links.
+func Load(fsys fs.FS) (*Network, []Problem) {
+	l := loader{fsys: fsys}
+	names := l.files()
+	if len(names) > MaxFiles {
+		l.err(Pos{names[MaxFiles], 1}, "the tree has more than %d files; put more objects into a file", MaxFiles)
+		names = names[:MaxFiles]
+	}
+	for _, name := range names {
+		if !l.file(name) {
+			break
+		}
+	}
+	net := l.network()
+	if l.errors > 0 {
+		net = nil
+	}
+	return net, l.sorted()
+}
+
+// loader is one run of Load.
+type loader struct {
+	problems
+	fsys    fs.FS
+	bytes   int // read so far
+	tokens  int // counted so far
+	objects []*object
+	refs    []reference
+}
+
+// files returns the names of all files to read, in order.
+func (l *loader) files() []string {
+	var names []string
+	err := fs.WalkDir(l.fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			l.err(Pos{shownName(name), 1}, "it can't be read: %v; see its permissions", err)
+			return skip(d)
+		case name == ".":
+			return nil
+		case strings.HasPrefix(d.Name(), "."):
+			return skip(d)
+		case !utf8.ValidString(d.Name()) || strings.ContainsFunc(d.Name(), unicode.IsControl):
+			l.err(Pos{shownName(name), 1}, "the name %s has characters that are not printable; rename it", quote(d.Name()))
+			return skip(d)
+		case !strings.HasSuffix(name, extension):
+			return nil
+		case !d.Type().IsRegular():
+			l.notRegular(name, d.Type())
+			return skip(d)
+		}
+		names = append(names, name)
+		return nil
+	})
+	if err != nil {
+		l.err(Pos{".", 1}, "the tree can't be read: %v; see its permissions", err)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// skip leaves out d and, if it is a directory, what is in it.
+func skip(d fs.DirEntry) error {
+	if d != nil && d.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+// shownName returns name as it can stand in one line of a report.
+func shownName(name string) string {
+	q := strconv.Quote(name)
+	return q[1 : len(q)-1]
+}
+
+func (l *loader) notRegular(name string, mode fs.FileMode) {
+	what := "a special file"
+	switch {
+	case mode.IsDir():
+		what = "a directory"
+	case mode&fs.ModeSymlink != 0:
+		what = "a symbolic link"
+	case mode&fs.ModeNamedPipe != 0:
+		what = "a FIFO"
+	case mode&fs.ModeSocket != 0:
+		what = "a socket"
+	case mode&fs.ModeDevice != 0:
+		what = "a device"
+	}
+	l.err(Pos{name, 1}, "%q is %s; put a regular file there, or give it a name that doesn't end in %s",
+		name, what, extension)
+}
+
+// file reads one file. It returns false if the tree has used up a limit, so
+// that no further file must be read.
+func (l *loader) file(name string) bool {
+	at := Pos{name, 1}
+	data, err := l.read(name)
+	if err != nil {
+		l.err(at, "%v", err)
+		return true
+	}
+	if l.bytes += len(data); l.bytes > MaxTreeBytes {
+		l.err(at, "the tree holds more than %d bytes; remove what it doesn't need", MaxTreeBytes)
+		return false
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if line, text := badCharacter(data); line > 0 {
+		l.err(Pos{name, line}, "%s", text)
+		return true
+	}
+	used := scan(data)
+	if l.tokens += used.tokens; l.tokens > MaxTokens {
+		l.err(at, "the tree holds more than %d tokens; remove what it doesn't need", MaxTokens)
+		return false
+	}
+	if used.excess != "" {
+		l.err(Pos{name, used.excessLine}, "%s", used.excess)
+		return true
+	}
+	nodes := l.documents(name, data, used)
+	l.tokens += max(0, nodes-used.tokens)
+	return true
+}
+
+// read returns the content of a file that is within its limit.
+func (l *loader) read(name string) ([]byte, error) {
+	f, err := l.fsys.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("it can't be read: %w; see its permissions", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("it can't be read: %w; see its permissions", err)
+	}
+	if len(data) > MaxFileBytes {
+		return nil, fmt.Errorf("the file is larger than %d bytes; split it", MaxFileBytes)
+	}
+	return data, nil
+}
+
+// badCharacter returns the line of the first thing that is not allowed in a
+// file, and what it is; or 0. Line and paragraph separators count as control
+// characters, since YAML would count lines by them and editors don't.
+func badCharacter(data []byte) (line int, text string) {
+	line = 1
+	for i := 0; i < len(data); {
+		c := data[i]
+		if c < utf8.RuneSelf {
+			if c == '\n' || c == '\r' && (i+1 == len(data) || data[i+1] != '\n') {
+				line++
+			} else if c < ' ' && c != '\t' && c != '\r' || c == 0x7f {
+				return line, fmt.Sprintf("there is the control character %U; remove it", c)
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(data[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			return line, fmt.Sprintf("the byte %#02x is not UTF-8; save the file as UTF-8", c)
+		case isControl(r) || r == '\ufeff':
+			return line, fmt.Sprintf("there is the control character %U; remove it", r)
+		}
+		i += n
+	}
+	return 0, ""
+}
+
+func isControl(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
+}
