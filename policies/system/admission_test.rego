@@ -1,0 +1,194 @@
+package daoli.admission_test
+
+import data.daoli.admission
+import data.daoli.fixture
+
+# An endpoint; keys are the peers that select it.
+_endpoint(vpc, subnet, groups, keys) := {
+	"tenant": "acme",
+	"vpc": vpc,
+	"subnet": subnet,
+	"groups": groups,
+	"labels": {},
+	"keys": keys,
+}
+
+_outside(keys) := {"outside": true, "groups": [], "keys": keys}
+
+_web := _endpoint("acme/prod", "web", [], ["group:acme/prod/web"])
+
+_db := _endpoint("acme/prod", "db", ["db"], ["group:acme/prod/db"])
+
+_quiet := _endpoint("acme/prod", "web", ["quiet"], [])
+
+_open := _endpoint("acme/open", "a", [], [])
+
+_shut := _endpoint("acme/shut", "a", [], [])
+
+_globex := _endpoint("globex/prod", "a", [], [])
+
+_api := _endpoint("globex/prod", "a", [], ["group:globex/prod/api"])
+
+_batch := _endpoint("acme/prod", "web", [], [`labels:acme/prod/"role"="batch"`])
+
+_eight := _outside(["cidr:8.0.0.0/8!8.8.8.0/24"])
+
+_elsewhere := _outside([])
+
+# The decision for ports (the keys of the ports that match) at the time now.
+_at(now, src, dst, ports) := decision if {
+	query := {
+		"src": src,
+		"dst": dst,
+		"proto": "tcp",
+		"port": 1,
+		"ports": {"src": ports, "dst": ports},
+		"now": now,
+	}
+	decision := admission.decision with input as query with data.daoli.index as fixture.index
+}
+
+_decide(src, dst, ports) := _at(0, src, dst, ports)
+
+_is(decision, verdict, reason, rule, at) if {
+	decision.verdict == verdict
+	decision.reason == reason
+	decision.rule == rule
+	decision.at == at
+}
+
+# 1. Isolation.
+test_one_vpc_is_reachable if {
+	_is(_decide(_open, _open, []), "allow", "default", "acme/open", "net.yaml:5")
+}
+
+test_two_vpcs_are_isolated if {
+	_is(_decide(_open, _web, []), "drop", "isolation", "", "")
+}
+
+test_a_peering_joins_two_vpcs if {
+	_is(_decide(_api, _db, ["tcp/80,tcp/8000-8999"]), "allow", "rule", "acme/prod/db/ingress/1", "net.yaml:14")
+}
+
+test_a_vpc_that_is_gone_is_isolated if {
+	gone := _endpoint("acme/gone", "a", [], [])
+	_is(_decide(gone, gone, []), "drop", "isolation", "", "")
+	_is(_decide(gone, _eight, []), "drop", "isolation", "", "")
+}
+
+# 2. Any deny wins.
+test_a_rule_rejects if {
+	_is(_decide(_batch, _db, ["any"]), "reject", "rule-deny", "acme/prod/db/ingress/2", "net.yaml:15")
+}
+
+test_drop_beats_reject if {
+	_is(_decide(_batch, _db, ["any", "tcp/1"]), "drop", "rule-deny", "acme/prod/db/ingress/3", "net.yaml:16")
+}
+
+test_a_deny_beats_an_allow if {
+	both := _endpoint("acme/prod", "web", [], ["group:acme/prod/web", `labels:acme/prod/"role"="batch"`])
+	_is(_decide(both, _db, ["any", "tcp/5432"]), "reject", "rule-deny", "acme/prod/db/ingress/2", "net.yaml:15")
+}
+
+test_a_deny_for_others_does_not_matter if {
+	_is(_decide(_web, _db, ["any", "tcp/5432"]), "allow", "rule", "acme/prod/db/ingress/0", "net.yaml:13")
+}
+
+# 4. dst's side.
+test_a_rule_opens_dst if {
+	decision := _decide(_web, _db, ["tcp/5432"])
+	_is(decision, "allow", "rule", "acme/prod/db/ingress/0", "net.yaml:13")
+	decision.log == true
+	decision.ends == [9223372036854775807]
+}
+
+test_another_port_does_not_open_dst if {
+	_is(_decide(_web, _db, ["tcp/1"]), "reject", "ingress-default", "acme/prod/db", "net.yaml:12")
+}
+
+test_another_peer_does_not_open_dst if {
+	_is(_decide(_quiet, _db, ["tcp/1"]), "reject", "ingress-default", "acme/prod/db", "net.yaml:12")
+}
+
+test_same_subnet_lets_a_subnet_through if {
+	_is(_decide(_web, _web, []), "allow", "default", "acme/prod", "net.yaml:2")
+}
+
+test_same_subnet_lets_no_other_through if {
+	_is(_decide(_db, _web, []), "reject", "ingress-default", "acme/prod", "net.yaml:2")
+}
+
+test_same_vpc_lets_a_vpc_through if {
+	_is(_decide(_globex, _api, []), "allow", "default", "globex/prod", "net.yaml:10")
+}
+
+test_default_deny_lets_nobody_through if {
+	_is(_decide(_shut, _shut, []), "reject", "ingress-default", "acme/shut", "net.yaml:8")
+}
+
+test_no_default_holds_across_a_peering if {
+	_is(_decide(_web, _globex, []), "drop", "ingress-default", "globex/prod", "net.yaml:10")
+}
+
+test_an_empty_section_isolates if {
+	sealed := _endpoint("acme/prod", "web", ["sealed"], [])
+	_is(_decide(_web, sealed, []), "reject", "ingress-default", "acme/prod/sealed", "net.yaml:23")
+}
+
+# 4. src's side.
+test_a_rule_opens_src if {
+	both := _endpoint("acme/prod", "web", ["quiet"], ["group:acme/prod/web"])
+	_is(_decide(both, _db, ["tcp/5432"]), "allow", "rule", "acme/prod/db/ingress/0", "net.yaml:13")
+}
+
+test_an_isolating_section_closes_src if {
+	_is(_decide(_quiet, _web, []), "reject", "egress-default", "acme/prod/quiet", "net.yaml:19")
+}
+
+# Ends of rules.
+test_a_rule_matches_until_its_end if {
+	decision := _at(1780322399, _web, _db, ["udp/53"])
+	_is(decision, "allow", "rule", "acme/prod/db/ingress/4", "net.yaml:17")
+	decision.ends == [1780322400]
+}
+
+test_a_rule_that_ended_matches_nothing if {
+	decision := _at(1780322400, _web, _db, ["udp/53"])
+	_is(decision, "reject", "ingress-default", "acme/prod/db", "net.yaml:12")
+	decision.ends == []
+}
+
+# Outside.
+test_a_rule_lets_out if {
+	_is(_decide(_quiet, _eight, ["tcp/443"]), "allow", "rule", "acme/prod/quiet/egress/0", "net.yaml:20")
+}
+
+test_no_rule_lets_out if {
+	_is(_decide(_quiet, _elsewhere, ["tcp/443"]), "reject", "egress-default", "acme/prod/quiet", "net.yaml:19")
+}
+
+test_egress_default_allow_lets_out if {
+	_is(_decide(_open, _elsewhere, []), "allow", "default", "acme/open", "net.yaml:6")
+}
+
+test_egress_default_deny_lets_nobody_out if {
+	_is(_decide(_web, _elsewhere, []), "reject", "egress-default", "acme/prod", "net.yaml:3")
+}
+
+test_without_egress_there_is_no_way_out if {
+	_is(_decide(_shut, _elsewhere, []), "reject", "no-egress", "acme/shut", "net.yaml:7")
+}
+
+test_nothing_comes_in_from_outside if {
+	_is(_decide(_eight, _open, ["any"]), "drop", "no-ingress", "", "")
+}
+
+# What is missing never allows.
+test_an_empty_input_is_not_allowed if {
+	not admission.decision.verdict == "allow" with input as {} with data.daoli.index as fixture.index
+}
+
+test_without_an_index_nothing_is_allowed if {
+	query := {"src": _web, "dst": _web, "ports": {"src": [], "dst": []}, "now": 0}
+	not admission.decision.verdict == "allow" with input as query
+}

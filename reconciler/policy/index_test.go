@@ -1,0 +1,171 @@
+package policy_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// TestIndexIsTheOneOfTheRegoTests keeps the document that the tests in Rego
+// are written against the one that the network gives.
+func TestIndexIsTheOneOfTheRegoTests(t *testing.T) {
+	p := newWorld().
+		vpc("acme/prod", "same-subnet", "deny"). // 1, 2, 3
+		vpc("acme/open", "same-vpc", "allow").   // 4, 5, 6
+		vpc("acme/shut", "deny", "").            // 7, 8
+		vpc("globex/prod", "same-vpc", "").      // 9, 10
+		group("acme/prod", "db", ingress(        // 11, 12
+			rule("group:web", "tcp/5432", "log"),                      // 13
+			rule("group:globex/prod/api", "tcp/80", "tcp/8000-8999"),  // 14
+			rule("role=batch", "reject"),                              // 15
+			rule("role=batch", "subnet:dmz", "deny", "tcp/1"),         // 16
+			rule("group:web", "udp/53", "until:2026-06-01T14:00:00Z"), // 17
+		)).
+		group("acme/prod", "quiet", egress( // 18, 19
+			rule("8.0.0.0/8!8.8.8.0/24", "tcp/443"), // 20
+			rule("group:db", "tcp/5432"),            // 21
+		)).
+		group("acme/prod", "sealed", ingress()). // 22, 23
+		compile(t)
+
+	text, err := os.ReadFile("../../policies/system/fixture_test.rego")
+	if err != nil {
+		t.Fatal(err)
+	}
+	module := ast.MustParseModule(string(text))
+	var want ast.Value
+	for _, r := range module.Rules {
+		if r.Head.Name == "index" {
+			want = r.Head.Value.Value
+		}
+	}
+	if got := p.Peer("acme/prod", "globex/prod").Index(); want == nil || want.Compare(got) != 0 {
+		t.Errorf("the index is\n%s\nand in fixture_test.rego\n%s", got, want)
+	}
+}
+
+func TestOutsideCIDRs(t *testing.T) {
+	p := newWorld().
+		vpc("acme/prod", "deny", "deny").
+		group("acme/prod", "a", egress(rule("0.0.0.0/0!10.0.0.0/8"), rule("10.1.0.0/16", "8.8.8.8/32"))).
+		compile(t)
+	tests := []struct{ addr, want string }{
+		{"1.2.3.4", "[0.0.0.0/0]"},
+		{"10.2.0.1", "[0.0.0.0/0 10.0.0.0/8]"},
+		{"10.1.0.1", "[0.0.0.0/0 10.0.0.0/8 10.1.0.0/16]"},
+		{"8.8.8.8", "[0.0.0.0/0 8.8.8.8/32]"},
+		{"2001:db8::1", "[]"},
+	}
+	for _, test := range tests {
+		if got := fmt.Sprint(p.OutsideCIDRs(netip.MustParseAddr(test.addr))); got != test.want {
+			t.Errorf("OutsideCIDRs(%s) = %s; want %s", test.addr, got, test.want)
+		}
+	}
+	if got := newWorld().compile(t).OutsideCIDRs(netip.MustParseAddr("8.8.8.8")); got != nil {
+		t.Errorf("OutsideCIDRs without cidr peers = %v; want none", got)
+	}
+}
+
+// TestPeersThatAreAlikeDiffer has peers whose keys could be taken for others'.
+func TestPeersThatAreAlikeDiffer(t *testing.T) {
+	labels := func(pairs ...string) spec.Rule {
+		r := rule("nobody")
+		r.Peers = []spec.Peer{{Labels: map[string]string{}}}
+		for i := 0; i < len(pairs); i += 2 {
+			r.Peers[0].Labels[pairs[i]] = pairs[i+1]
+		}
+		return r
+	}
+	p := newWorld().
+		vpc("acme/prod", "deny", "").
+		group("acme/prod", "quoted", ingress(labels("a", `1","b"="2`))).
+		group("acme/prod", "both", ingress(labels("a", "1", "b", "2"))).
+		group("acme/prod", "empty", ingress(labels("a", ""))).
+		group("acme/prod", "other", ingress(rule("group:x"))).
+		compile(t)
+	tests := []struct {
+		name   string
+		labels map[string]string
+		groups string
+		open   bool
+	}{
+		{"a value with the look of two labels", map[string]string{"a": `1","b"="2`}, "quoted", true},
+		{"is not two labels", map[string]string{"a": `1","b"="2`}, "both", false},
+		{"nor are two that value", map[string]string{"a": "1", "b": "2"}, "quoted", false},
+		{"two labels both hold", map[string]string{"a": "1", "b": "2", "c": "3"}, "both", true},
+		{"one does not do", map[string]string{"a": "1"}, "both", false},
+		{"an empty value is a value", map[string]string{"a": ""}, "empty", true},
+		{"and no label is none", map[string]string{"b": ""}, "empty", false},
+		{"a label is no group", map[string]string{"group": "x"}, "other", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			src := endpoint("acme/prod/x")
+			src.Labels = test.labels
+			d := p.Decide(now, query(src, endpoint("acme/prod/x", test.groups), "tcp/1"))
+			if open := d.Verdict == policy.Allow; open != test.open {
+				t.Errorf("open = %v; want %v", open, test.open)
+			}
+		})
+	}
+}
+
+// TestStepsDoNotGrowWithRules asks the same of a network of 10 and of 10,000
+// rules: what OPA does must be the same.
+func TestStepsDoNotGrowWithRules(t *testing.T) {
+	src := endpoint("acme/prod/web", "g0", "g1", "g2")
+	dst := endpoint("acme/prod/db", "g0", "g1", "g2")
+	for _, port := range []string{"tcp/441", "tcp/999"} {
+		few, many := bigWorld(10).compile(t), bigWorld(10_000).compile(t)
+		q := query(src, dst, port)
+		if a, b := few.Steps(q), many.Steps(q); a != b || a > 400 {
+			t.Errorf("%s: %d steps among 10 rules, %d among 10,000; want the same, at most 400", port, a, b)
+		}
+	}
+}
+
+// bigWorld has about n rules: in groups of ten, and in the group g0 as many
+// again that do not match.
+func bigWorld(n int) *world {
+	w := newWorld().vpc("acme/prod", "same-subnet", "deny")
+	for g := range n/20 + 3 {
+		var in, out []spec.Rule
+		for r := range 5 {
+			in = append(in, rule(fmt.Sprintf("group:g%d", r), fmt.Sprintf("tcp/%d", 440+r)))
+			out = append(out, rule(fmt.Sprintf("group:g%d", r), fmt.Sprintf("tcp/%d", 440+r), "tcp/8000-9000"))
+		}
+		for r := range n / 2 {
+			if g == 0 {
+				in = append(in, rule(fmt.Sprintf("group:other%d", r), fmt.Sprintf("tcp/%d", 10_000+r%50_000)))
+			}
+		}
+		w.group("acme/prod", fmt.Sprintf("g%d", g), ingress(in...), egress(out...))
+	}
+	return w
+}
+
+// TestIndexIsNoProduct has rules with many peers and many ports: the index must
+// not have each peer under each port.
+func TestIndexIsNoProduct(t *testing.T) {
+	var peers, ports []string
+	for i := range 3000 {
+		peers = append(peers, fmt.Sprintf("group:g%d", i))
+		ports = append(ports, fmt.Sprintf("tcp/%d", i+1))
+	}
+	r := rule(append(peers, ports...)...)
+	p := newWorld().vpc("acme/prod", "deny", "").group("acme/prod", "a", ingress(r)).compile(t)
+	if size := len(p.Index().String()); size > 300_000 {
+		t.Errorf("the index of one rule with 3000 peers and 3000 ports has %d bytes", size)
+	}
+	d := p.Decide(now, query(endpoint("acme/prod/x", "g2999"), endpoint("acme/prod/x", "a"), "tcp/3000"))
+	if diff := cmp.Diff(want{policy.Allow, "rule", "acme/prod/a/ingress/0", 5, false}, short(d)); diff != "" {
+		t.Errorf("Decide (-want +got):\n%s", diff)
+	}
+}

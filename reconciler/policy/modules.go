@@ -1,0 +1,162 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/daolinet/daolinet/policies"
+)
+
+// maxModule bounds one file of Rego, in bytes.
+const maxModule = 1 << 20
+
+// indexPath is where the index is, as a path below data.
+var indexPath = []string{"daoli", "index"}
+
+// compileModules compiles system/ and lib/ of a tree of policies, with the
+// embedded system in the place of one that is not there.
+func compileModules(tree fs.FS) (*ast.Compiler, error) {
+	capabilities := allowedCapabilities()
+	modules := map[string]*ast.Module{}
+	var problems []error
+	load := func(tree fs.FS, dir string) {
+		problems = append(problems, parseDir(tree, dir, capabilities, modules)...)
+	}
+	switch {
+	case tree == nil:
+		load(policies.FS, "system")
+	case !hasDir(tree, "system"):
+		load(policies.FS, "system")
+		load(tree, "lib")
+	default:
+		load(tree, "system")
+		load(tree, "lib")
+	}
+	if tree != nil {
+		problems = append(problems, refuseTenants(tree)...)
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+
+	compiler := ast.NewCompiler().
+		WithCapabilities(capabilities).
+		WithStrict(true).
+		WithEnablePrintStatements(false).
+		WithPathConflictsCheck(isIndex)
+	if compiler.Compile(modules); compiler.Failed() {
+		return nil, errors.Join(regoErrors(compiler.Errors)...)
+	}
+	if len(compiler.GetRulesExact(entrypointRef)) == 0 {
+		return nil, fmt.Errorf("system: no rule %s: it must decide", entrypoint)
+	}
+	return compiler, nil
+}
+
+func hasDir(tree fs.FS, dir string) bool {
+	info, err := fs.Stat(tree, dir)
+	return err == nil && info.IsDir()
+}
+
+// isIndex reports whether a path below data is the index's or in it, where a
+// rule would hide what Go wrote.
+func isIndex(below []string) (bool, error) {
+	return len(below) >= len(indexPath) && slices.Equal(below[:len(indexPath)], indexPath), nil
+}
+
+// parseDir parses the modules below dir, which need not be there, into modules.
+func parseDir(tree fs.FS, dir string, capabilities *ast.Capabilities, modules map[string]*ast.Module) []error {
+	var problems []error
+	err := walkModules(tree, dir, func(name string) error {
+		text, err := readModule(tree, name)
+		if err != nil {
+			return err
+		}
+		module, err := ast.ParseModuleWithOpts(name, text, ast.ParserOptions{Capabilities: capabilities})
+		if err != nil {
+			problems = append(problems, regoErrors(err)...)
+			return nil
+		}
+		modules[name] = module
+		return nil
+	})
+	if err != nil {
+		problems = append(problems, err)
+	}
+	return problems
+}
+
+// walkModules calls visit with each *.rego below dir that is no test.
+func walkModules(tree fs.FS, dir string, visit func(name string) error) error {
+	if !hasDir(tree, dir) {
+		return nil
+	}
+	return fs.WalkDir(tree, dir, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return fmt.Errorf("read policies: %w", err)
+		case strings.HasPrefix(path.Base(name), "."):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case entry.IsDir(), path.Ext(name) != ".rego", strings.HasSuffix(name, "_test.rego"):
+			return nil
+		}
+		return visit(name)
+	})
+}
+
+func readModule(tree fs.FS, name string) (string, error) {
+	f, err := tree.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("read policies: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxModule+1))
+	if err != nil {
+		return "", fmt.Errorf("read policies: %s: %w", name, err)
+	}
+	if len(text) > maxModule {
+		return "", fmt.Errorf("%s:1: more than %d bytes: split the file", name, maxModule)
+	}
+	return string(text), nil
+}
+
+// refuseTenants reports what tenants wrote: left out silently, a deny of theirs
+// would deny nothing.
+func refuseTenants(tree fs.FS) []error {
+	var problems []error
+	err := walkModules(tree, "tenants", func(name string) error {
+		problems = append(problems, fmt.Errorf("%s:1: tenants' Rego is not supported yet: move the file away", name))
+		return nil
+	})
+	if err != nil {
+		problems = append(problems, err)
+	}
+	return problems
+}
+
+// regoErrors returns OPA's errors one by one, each FILE:LINE: TEXT.
+func regoErrors(err error) []error {
+	list, ok := errors.AsType[ast.Errors](err)
+	if !ok {
+		return []error{err}
+	}
+	problems := make([]error, 0, len(list))
+	for _, e := range list {
+		if e.Location == nil {
+			problems = append(problems, errors.New(e.Message))
+			continue
+		}
+		problems = append(problems, fmt.Errorf("%s:%d: %s", e.Location.File, e.Location.Row, e.Message))
+	}
+	return problems
+}

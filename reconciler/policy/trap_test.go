@@ -1,0 +1,97 @@
+package policy_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/daolinet/daolinet/reconciler/policy"
+)
+
+// unread are the fields of the input that the admission policy has no use for;
+// they are there for an operator's.
+var unread = map[string]bool{
+	"src.tenant": true, "src.labels": true,
+	"dst.tenant": true, "dst.labels": true,
+	"proto": true, "port": true,
+}
+
+// TestMissingInputNeverAllows takes each field of the input away, and then makes
+// it null, in each case: nothing may be allowed that was not, and what was
+// allowed only if the field is not what allowed it.
+func TestMissingInputNeverAllows(t *testing.T) {
+	p := table().compile(t).Peer("acme/prod", "globex/prod")
+	mattered := map[string]bool{}
+	for _, c := range append(decideCases(p), peeringCases(p)...) {
+		q := query(c.src, c.dst, c.port)
+		whole := p.Decide(now, q)
+		for name, input := range brokenInputs(p.Input(q)) {
+			d, err := p.EvalInput(input)
+			switch {
+			case err == nil && d.Verdict == policy.Allow && whole.Verdict != policy.Allow:
+				t.Errorf("%s: without %s it is allowed", c.name, name)
+			case unread[name]:
+				d.Revision = whole.Revision
+				if diff := cmp.Diff(whole, d); err != nil || diff != "" {
+					t.Errorf("%s: without %s (err %v, -want +got):\n%s", c.name, name, err, diff)
+				}
+			case whole.Verdict == policy.Allow && d.Verdict != policy.Allow:
+				mattered[name] = true
+			}
+		}
+	}
+	for name := range brokenInputs(p.Input(query(endpoint("acme/prod/web"), endpoint("acme/prod/web"), "tcp/1"))) {
+		if !unread[name] && !mattered[name] {
+			t.Errorf("no case is allowed only with %s", name)
+		}
+	}
+}
+
+// TestMissingInputMissesNoDeny takes away what the search for rules that deny
+// needs: then nothing may be allowed at all.
+func TestMissingInputMissesNoDeny(t *testing.T) {
+	p := table().compile(t).Peer("acme/prod", "globex/prod")
+	for _, c := range append(decideCases(p), peeringCases(p)...) {
+		names := []string{"now", "src.groups", "dst.keys", "ports.src"}
+		if !c.dst.Outside { // what lies outside has no rules
+			names = append(names, "dst.groups", "src.keys", "ports.dst")
+		}
+		for _, name := range names {
+			d, err := p.EvalInput(brokenInputs(p.Input(query(c.src, c.dst, c.port)))[name])
+			if err == nil && d.Verdict == policy.Allow {
+				t.Errorf("%s: without %s it is allowed", c.name, name)
+			}
+		}
+	}
+}
+
+// brokenInputs returns input without each of its fields, two levels deep, by name.
+func brokenInputs(input *ast.Term) map[string]*ast.Term {
+	broken := map[string]*ast.Term{}
+	whole := input.Value.(ast.Object)
+	whole.Foreach(func(k, v *ast.Term) {
+		name := string(k.Value.(ast.String))
+		broken[name] = without(whole, k)
+		part, ok := v.Value.(ast.Object)
+		if !ok {
+			return
+		}
+		part.Foreach(func(field, _ *ast.Term) {
+			changed := without(whole, k).Value.(ast.Object)
+			changed.Insert(k, without(part, field))
+			broken[name+"."+string(field.Value.(ast.String))] = ast.NewTerm(changed)
+		})
+	})
+	return broken
+}
+
+func without(o ast.Object, key *ast.Term) *ast.Term {
+	rest := ast.NewObject()
+	o.Foreach(func(k, v *ast.Term) {
+		if !k.Equal(key) {
+			rest.Insert(k, v)
+		}
+	})
+	return ast.NewTerm(rest)
+}
