@@ -1,0 +1,241 @@
+// Package agent is a host: one loop owns its endpoints, fed by the local API,
+// the controller's stream, and what happens to the host's devices.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/daolinet/daolinet/hostd/bridge"
+	"github.com/daolinet/daolinet/hostd/endpoint"
+	"github.com/daolinet/daolinet/hostd/hostpb"
+	"github.com/daolinet/daolinet/hostd/nic"
+	"github.com/daolinet/daolinet/hostd/uplink"
+)
+
+// Defaults.
+const (
+	DefaultBridge        = "br-daoli"
+	DefaultOVSRunDir     = "/var/run/openvswitch"
+	DefaultSocket        = "/run/daoli/hostd.sock"
+	DefaultStateDir      = "/var/lib/daoli/hostd"
+	DefaultAttachTimeout = 10 * time.Second
+)
+
+// Timing of the agent.
+const (
+	firstJoinRetry = 500 * time.Millisecond
+	lastJoinRetry  = 5 * time.Second
+	headerTimeout  = 5 * time.Second // of a request to the local API
+	shutdownWait   = 3 * time.Second // for answers under way
+	leaveTimeout   = 30 * time.Second
+	firstHopWait   = time.Second
+)
+
+// Config is an Agent's.
+type Config struct {
+	Name          string   // of the host
+	Controllers   []string // HOST:PORT of their hosts' streams
+	Uplink        string   // device; empty: the default route's
+	Bridge        string
+	Datapath      string // bridge.Userspace or bridge.Kernel
+	OVSRunDir     string
+	Socket        string // of the local API
+	StateDir      string
+	AttachTimeout time.Duration
+	Logger        *slog.Logger
+}
+
+// Validate reports the first thing wrong with c.
+func (c *Config) Validate() error {
+	switch {
+	case !hostpb.ValidHostName(c.Name):
+		return fmt.Errorf("host name %q is not allowed: use small letters, digits, hyphens and dots, or --name", c.Name)
+	case len(c.Controllers) == 0:
+		return errors.New("no controller is named: use --controller ADDR:7443")
+	case c.Datapath != bridge.Userspace && c.Datapath != bridge.Kernel:
+		return fmt.Errorf("datapath %q is neither %s nor %s", c.Datapath, bridge.Userspace, bridge.Kernel)
+	case c.AttachTimeout <= 0:
+		return fmt.Errorf("attach timeout %s is not positive", c.AttachTimeout)
+	}
+	return nil
+}
+
+// errLeft ends an agent whose host has left.
+var errLeft = errors.New("the host leaves")
+
+// Run is a host's life: it joins, serves until ctx ends, and goes, leaving
+// bridge and endpoints as they are, or after a leave as they were before.
+func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	s, err := openStore(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	state, err := s.host()
+	if err != nil {
+		return err
+	}
+	saved, err := s.endpoints()
+	if err != nil {
+		return err
+	}
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	p, err := newPlug(cfg, s, state)
+	if err != nil {
+		return err
+	}
+	stop := serveBridge(p.bridge)
+	defer stop()
+	link, err := joinRetrying(ctx, cfg, p)
+	if err != nil {
+		return err
+	}
+	if err := p.restore(ctx, saved); err != nil {
+		return err
+	}
+	host := uplink.Host{Name: cfg.Name, BootID: boot, DPID: bridge.DPID([6]byte(link.MAC)), Link: link}
+	if host.Listeners, err = p.listeners(); err != nil {
+		return err
+	}
+	hop, err := firstHop(ctx, p.bridge.Name())
+	if err != nil {
+		return err
+	}
+	host.Link.NextHop, host.Link.NextHopMAC = hop.IP, hop.MAC
+	return serve(ctx, cfg, p, host, endpoint.New(saved, state.NextPort))
+}
+
+// Leave gives the host's address and routes back where no agent runs. Of cfg,
+// StateDir, OVSRunDir and Logger count.
+func Leave(ctx context.Context, cfg Config, q LeaveRequest) error {
+	s, err := openStore(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	state, err := s.host()
+	if err != nil {
+		return err
+	}
+	if state.Uplink == "" {
+		return fmt.Errorf("the host has not joined: %s says nothing of an uplink", cfg.StateDir)
+	}
+	cfg.Bridge, cfg.Datapath = state.Bridge, state.Datapath
+	saved, err := s.endpoints()
+	if err != nil {
+		return err
+	}
+	if len(saved) > 0 && !q.Force {
+		return fmt.Errorf("%d endpoints are attached: detach them, or use --force", len(saved))
+	}
+	p, err := newPlug(cfg, s, state)
+	if err != nil {
+		return err
+	}
+	stop := serveBridge(p.bridge)
+	defer stop()
+	for _, e := range saved {
+		if err := p.unplumb(ctx, e); err != nil {
+			return fmt.Errorf("detach %s: %w", e.Ref, err)
+		}
+		if err := s.forgetEndpoint(e.Ref); err != nil {
+			return err
+		}
+	}
+	return p.leave(ctx)
+}
+
+// serveBridge keeps the bridge's connections until the returned function is
+// called.
+func serveBridge(b *bridge.Bridge) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// joinRetrying joins, again and again: after a reboot Open vSwitch or the uplink
+// may come later than hostd.
+func joinRetrying(ctx context.Context, cfg Config, p *plug) (uplink.Link, error) {
+	for wait := firstJoinRetry; ; wait = min(2*wait, lastJoinRetry) {
+		link, err := p.join(ctx, cfg)
+		if err == nil {
+			return link, nil
+		}
+		if ctx.Err() != nil {
+			return link, ctx.Err()
+		}
+		cfg.Logger.Error("uplink was not joined", slog.Any("err", err))
+		select {
+		case <-ctx.Done():
+			return link, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// firstHop returns the next hop, with its MAC if that is known soon.
+func firstHop(ctx context.Context, dev string) (nic.NextHop, error) {
+	end := time.Now().Add(firstHopWait)
+	for {
+		hop, err := nic.FindNextHop(dev)
+		if err != nil || !hop.IP.IsValid() || !hop.MAC.IsZero() || time.Now().After(end) {
+			return hop, err
+		}
+		select {
+		case <-ctx.Done():
+			return hop, ctx.Err()
+		case <-time.After(nextHopPause):
+		}
+	}
+}
+
+// serve runs all parts of the joined host until ctx ends or it leaves.
+func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoint.Machine) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l := newLoop(cfg, p, host, m)
+	client, err := uplink.New(uplink.Config{
+		Controllers: cfg.Controllers, Logger: cfg.Logger, Handle: func(e uplink.Event) { l.post(ctx, e) },
+	})
+	if err != nil {
+		return err
+	}
+	api := newAPI(l, cancel)
+	srv, err := listen(ctx, cfg.Socket, api)
+	if err != nil {
+		return err
+	}
+	defer srv.close()
+	var parts sync.WaitGroup
+	parts.Go(func() { l.keeper.run(ctx) })
+	parts.Go(func() { l.senses.run(ctx, l) })
+	parts.Go(func() { client.Run(ctx) })
+	l.run(ctx)
+	parts.Wait()
+	if !errors.Is(context.Cause(ctx), errLeft) {
+		return nil
+	}
+	lctx, stop := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer stop()
+	err = p.leave(lctx)
+	api.left <- err
+	return err
+}

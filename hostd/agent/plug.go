@@ -1,0 +1,294 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/daolinet/daolinet/hostd/bridge"
+	"github.com/daolinet/daolinet/hostd/endpoint"
+	"github.com/daolinet/daolinet/hostd/nic"
+	"github.com/daolinet/daolinet/hostd/uplink"
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+)
+
+// uplinkOwner names the uplink's port in the database.
+const uplinkOwner = "uplink"
+
+// uplinkPort is the uplink's ofport.
+const uplinkPort openflow.PortNo = 1
+
+// openFlowPort is where a controller listens for switches, as long as none said
+// where they do (IANA: openflow).
+const openFlowPort = 6653
+
+// plug is the host's connection to the underlay through the bridge: the bridge
+// itself, its uplink, the address on LOCAL.
+type plug struct {
+	log    *slog.Logger
+	bridge *bridge.Bridge
+	drop   *nic.Dropper // nil with the kernel datapath
+	store  *store
+	state  hostState
+}
+
+// newPlug returns the plug that state or else cfg describes.
+func newPlug(cfg Config, s *store, state hostState) (*plug, error) {
+	if state.Uplink != "" {
+		if state.Bridge != cfg.Bridge || state.Datapath != cfg.Datapath {
+			return nil, fmt.Errorf("the host has joined with bridge %s and datapath %s: leave first to change them", state.Bridge, state.Datapath)
+		}
+		if cfg.Uplink != "" && cfg.Uplink != state.Uplink {
+			return nil, fmt.Errorf("the host has joined with uplink %s: leave first to change it", state.Uplink)
+		}
+	}
+	state.Bridge, state.Datapath = cfg.Bridge, cfg.Datapath
+	if !state.Wire.Valid() {
+		state.Wire = pipeline.DefaultWireRange
+	}
+	b, err := bridge.New(bridge.Config{Name: cfg.Bridge, Datapath: cfg.Datapath, RunDir: cfg.OVSRunDir, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	p := &plug{log: cfg.Logger, bridge: b, store: s, state: state}
+	if b.Userspace() {
+		p.drop = &nic.Dropper{}
+	}
+	return p, nil
+}
+
+// join makes the host reach the underlay through the bridge, however far that
+// has come already, and returns how.
+func (p *plug) join(ctx context.Context, cfg Config) (uplink.Link, error) {
+	dev, err := p.device(cfg)
+	if err != nil {
+		return uplink.Link{}, err
+	}
+	l, err := nic.Find(dev)
+	if err != nil {
+		return uplink.Link{}, err
+	}
+	addr, joined, err := p.address(dev)
+	if err != nil {
+		return uplink.Link{}, err
+	}
+	if !joined {
+		if err := p.remember(dev); err != nil {
+			return uplink.Link{}, err
+		}
+	}
+	targets := p.state.Controllers
+	if len(targets) == 0 {
+		targets = guessTargets(ctx, cfg.Controllers)
+	}
+	setup := bridge.Setup{MAC: openflow.MAC(l.MAC), MTU: l.MTU, Controllers: targets}
+	if err := p.bridge.Ensure(ctx, setup); err != nil {
+		return uplink.Link{}, err
+	}
+	link := uplink.Link{Port: uint32(uplinkPort), MAC: l.MAC, Addr: addr, MTU: l.MTU}
+	listeners, err := p.listeners()
+	if err != nil {
+		return uplink.Link{}, err
+	}
+	if err := p.bridge.InstallBase(ctx, p.base(link, listeners)); err != nil {
+		return uplink.Link{}, err
+	}
+	if err := p.move().Join(ctx); err != nil {
+		return uplink.Link{}, fmt.Errorf("move %s from %q to %q: %w", addr, dev, p.bridge.Name(), err)
+	}
+	p.log.Info("uplink joined", slog.String("uplink", dev), slog.String("address", addr.String()))
+	return link, nil
+}
+
+// device returns the uplink's name.
+func (p *plug) device(cfg Config) (string, error) {
+	dev := cfg.Uplink
+	if p.state.Uplink != "" {
+		dev = p.state.Uplink
+	}
+	if dev == "" {
+		var err error
+		if dev, err = nic.DefaultDevice(); err != nil {
+			return "", err
+		}
+	}
+	if dev == p.bridge.Name() {
+		return "", fmt.Errorf("the default route goes through %s already: name the uplink by --uplink", dev)
+	}
+	return dev, nil
+}
+
+// address returns the host's underlay address, and whether it has left dev.
+func (p *plug) address(dev string) (addr netip.Prefix, joined bool, err error) {
+	addr, err = nic.Address(dev)
+	if err == nil {
+		return addr, false, nil
+	}
+	if onBridge, berr := nic.Address(p.bridge.Name()); berr == nil {
+		return onBridge, true, nil
+	}
+	return addr, false, err
+}
+
+// remember keeps what leave needs, before anything changes. What a join that was
+// interrupted had kept stays: the uplink may have lost some of it since.
+func (p *plug) remember(dev string) error {
+	if _, err := nic.Address(p.bridge.Name()); err == nil && p.state.Uplink == dev {
+		return nil
+	}
+	o, err := p.moveOf(dev).Inspect()
+	if err != nil {
+		return err
+	}
+	p.state.Uplink, p.state.Original = dev, o
+	return p.store.saveHost(p.state)
+}
+
+func (p *plug) move() *nic.Move { return p.moveOf(p.state.Uplink) }
+
+func (p *plug) moveOf(dev string) *nic.Move {
+	return &nic.Move{
+		Uplink: dev, Local: p.bridge.Name(), Drop: p.drop,
+		Connect: func(ctx context.Context) error {
+			return p.bridge.AddPort(ctx, dev, uint32(uplinkPort), uplinkOwner)
+		},
+		Disconnect: func(ctx context.Context) error { return p.bridge.DelPort(ctx, dev) },
+	}
+}
+
+// leave gives everything back and forgets it.
+func (p *plug) leave(ctx context.Context) error {
+	if p.state.Uplink == "" {
+		return errors.New("the host has not joined")
+	}
+	exists, err := p.bridge.Exists(ctx)
+	if err != nil {
+		return err
+	}
+	if exists {
+		if err := p.move().Leave(ctx, p.state.Original); err != nil {
+			return fmt.Errorf("move back to %q: %w", p.state.Uplink, err)
+		}
+		if err := p.bridge.Delete(ctx); err != nil {
+			return err
+		}
+	}
+	if p.drop != nil {
+		if err := p.drop.Remove(ctx); err != nil {
+			return err
+		}
+	}
+	p.log.Info("uplink left", slog.String("uplink", p.state.Uplink))
+	p.state = hostState{NextPort: p.state.NextPort}
+	return p.store.saveHost(p.state)
+}
+
+// base returns the flows that the host needs.
+func (p *plug) base(l uplink.Link, listeners []uplink.Listener) bridge.Base {
+	c := pipeline.HostConfig{Uplink: uplinkPort, Addr: l.Addr.Addr(), MAC: openflow.MAC(l.MAC), Wire: p.state.Wire}
+	for _, s := range listeners {
+		c.Listeners = append(c.Listeners, pipeline.Listener{Proto: uint8(s.Proto), Port: s.Port})
+	}
+	meters, flows := pipeline.Base(c)
+	return bridge.Base{Cookie: pipeline.BaseCookie, Meters: meters, Flows: flows}
+}
+
+// listeners returns the host's own sockets from the wire range's start on.
+func (p *plug) listeners() ([]uplink.Listener, error) {
+	return listeners(p.state.Wire.Value)
+}
+
+func listeners(first uint16) ([]uplink.Listener, error) {
+	found, err := nic.Listeners(first)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]uplink.Listener, 0, len(found))
+	for _, l := range found {
+		out = append(out, uplink.Listener(l))
+	}
+	return out, nil
+}
+
+// plumb makes an endpoint's devices and its port.
+func (p *plug) plumb(ctx context.Context, e endpoint.Endpoint, mtu int) error {
+	err := nic.Plumb(ctx, nic.Endpoint{
+		Device: e.Device(), Namespace: e.Namespace, Interface: e.Interface, IP: e.IP, MAC: e.MAC, MTU: mtu,
+		Gateway: pipeline.GatewayIP(), GatewayMAC: endpoint.MAC(pipeline.GatewayMAC),
+	}, p.drop)
+	if err != nil {
+		return err
+	}
+	return p.bridge.AddPort(ctx, e.Device(), e.Port, e.Ref.String())
+}
+
+// restore gives the endpoints that are up their ports again, should the bridge
+// have been made anew. Those without a device are found soon.
+func (p *plug) restore(ctx context.Context, saved []endpoint.Endpoint) error {
+	for _, e := range saved {
+		here, err := nic.Exists(e.Device())
+		if err != nil {
+			return err
+		}
+		if here && e.State == endpoint.Up {
+			if err := p.bridge.AddPort(ctx, e.Device(), e.Port, e.Ref.String()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unplumb deletes them, and the flows that name the port. A switch that is not
+// there has no flows.
+func (p *plug) unplumb(ctx context.Context, e endpoint.Endpoint) error {
+	if err := p.bridge.DelPortFlows(ctx, e.Port); err != nil && p.bridge.State().Up {
+		return err
+	}
+	if err := p.bridge.DelPort(ctx, e.Device()); err != nil {
+		return err
+	}
+	return nic.Unplumb(ctx, e.Device(), p.drop)
+}
+
+// guessTargets returns where the controllers may listen for switches, until one
+// says where they do. A bridge needs some from the start: OVS flushes all flows
+// when it gets its first, and none when they change.
+func guessTargets(ctx context.Context, controllers []string) []string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var targets []string
+	for _, c := range controllers {
+		host, _, err := net.SplitHostPort(c)
+		if err != nil {
+			continue
+		}
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			targets = append(targets, fmt.Sprintf("tcp:%s:%d", a.Unmap(), openFlowPort))
+		}
+	}
+	if len(targets) == 0 {
+		targets = []string{fmt.Sprintf("tcp:127.0.0.1:%d", openFlowPort)}
+	}
+	return targets
+}
+
+// bootID returns what changes with each start of the host.
+func bootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("read boot id: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}

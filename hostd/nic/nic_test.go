@@ -1,0 +1,119 @@
+package nic
+
+import (
+	"encoding/binary"
+	"net"
+	"slices"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/daolinet/daolinet/reconciler/packet"
+)
+
+func TestNamespacePath(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"web1", "/run/netns/web1"},
+		{"/proc/1/ns/net", "/proc/1/ns/net"},
+		{"/run/netns/../netns/a", "/run/netns/a"},
+		{"", ""}, {".", ""}, {"..", ""}, {"a/b", ""}, {"../a", ""},
+	}
+	for _, tt := range tests {
+		got, err := NamespacePath(tt.in)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("NamespacePath(%q) = %q, %v; want %q", tt.in, got, err, tt.want)
+		}
+	}
+}
+
+func TestChainNamesAreWhatNftAllows(t *testing.T) {
+	for in, want := range map[string]string{"dl16": "drop-dl16", "eth0.100": "drop-eth0.100", "a@b:c": "drop-a_b_c"} {
+		if got := chain(in); got != want {
+			t.Errorf("chain(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestDefaultRouteHasTheLowestMetric(t *testing.T) {
+	_, all, _ := net.ParseCIDR("0.0.0.0/0")
+	_, some, _ := net.ParseCIDR("10.0.0.0/8")
+	routes := []netlink.Route{
+		{LinkIndex: 1, Dst: some}, {LinkIndex: 2, Dst: all, Priority: 100}, {LinkIndex: 3, Priority: 50}, {LinkIndex: 4, Dst: all, Priority: 200},
+		{LinkIndex: 0, Dst: all},
+	}
+	if r := defaultRoute(routes, 0); r == nil || r.LinkIndex != 3 {
+		t.Errorf("defaultRoute = %+v; want the one through 3", r)
+	}
+	if r := defaultRoute(routes, 4); r == nil || r.LinkIndex != 4 {
+		t.Errorf("defaultRoute through 4 = %+v", r)
+	}
+	if r := defaultRoute(routes, 1); r != nil {
+		t.Errorf("defaultRoute through 1 = %+v; want none", r)
+	}
+}
+
+func TestParseDiagLeavesLoopbackOut(t *testing.T) {
+	msg := func(port uint16, addr ...byte) []byte {
+		b := make([]byte, diagMinSize)
+		binary.BigEndian.PutUint16(b[diagPortOffset:], port)
+		copy(b[diagAddrOffset:], addr)
+		return b
+	}
+	mapped := append(make([]byte, 10), 0xff, 0xff, 127, 0, 0, 1)
+	tests := []struct {
+		name   string
+		family uint8
+		msg    []byte
+		ok     bool
+	}{
+		{"any", unix.AF_INET, msg(20000), true},
+		{"an address", unix.AF_INET, msg(20000, 172, 31, 1, 1), true},
+		{"loopback", unix.AF_INET, msg(20000, 127, 0, 0, 53), false},
+		{"any of both families", unix.AF_INET6, msg(20000), true},
+		{"IPv6 loopback", unix.AF_INET6, msg(20000, append(make([]byte, 15), 1)...), false},
+		{"mapped loopback", unix.AF_INET6, msg(20000, mapped...), false},
+		{"no port", unix.AF_INET, msg(0), false},
+		{"short", unix.AF_INET, msg(20000)[:diagMinSize-1], false},
+	}
+	for _, tt := range tests {
+		if l, ok := parseDiag(diagRequest{family: tt.family, proto: packet.TCP}, tt.msg); ok != tt.ok {
+			t.Errorf("%s: parseDiag = %+v, %v; want ok = %v", tt.name, l, ok, tt.ok)
+		}
+	}
+}
+
+func TestListenersFindsOurOwn(t *testing.T) {
+	tcp, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	local, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer local.Close()
+	got, err := Listeners(1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []Listener{
+		{packet.TCP, uint16(tcp.Addr().(*net.TCPAddr).Port)}, {packet.UDP, uint16(udp.LocalAddr().(*net.UDPAddr).Port)},
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("Listeners = %v; want %v among them", got, want)
+		}
+	}
+	if hidden := (Listener{packet.TCP, uint16(local.Addr().(*net.TCPAddr).Port)}); slices.Contains(got, hidden) {
+		t.Errorf("Listeners has %v, which listens on loopback only", hidden)
+	}
+	if none, err := Listeners(65535); err != nil || len(none) > 2 {
+		t.Errorf("Listeners(65535) = %v, %v", none, err)
+	}
+}

@@ -1,0 +1,126 @@
+package uplink
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/daolinet/daolinet/hostd/endpoint"
+	"github.com/daolinet/daolinet/hostd/hostpb"
+	"github.com/daolinet/daolinet/reconciler/packet"
+)
+
+// Host is what a host says of itself.
+type Host struct {
+	Name      string
+	BootID    string
+	DPID      uint64
+	Link      Link
+	Listeners []Listener
+}
+
+// Link is how the host reaches the underlay.
+type Link struct {
+	Port       uint32 // ofport
+	MAC        endpoint.MAC
+	Addr       netip.Prefix
+	NextHop    netip.Addr   // invalid: there is none
+	NextHopMAC endpoint.MAC // zero: not known
+	MTU        int          // bytes
+}
+
+// Listener is one socket of the host's own.
+type Listener struct {
+	Proto packet.Proto
+	Port  uint16
+}
+
+// HelloMsg returns the full report.
+func HelloMsg(h Host, endpoints []endpoint.Endpoint) *hostpb.HostMsg {
+	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Hello{Hello: &hostpb.Hello{
+		Host: h.Name, BootId: h.BootID, Dpid: h.DPID,
+		Uplink: linkPB(h.Link), Listeners: listenersPB(h.Listeners), Endpoints: endpointsPB(endpoints),
+	}}}
+}
+
+// EndpointsMsg returns a delta about endpoints.
+func EndpointsMsg(seq uint64, up []endpoint.Endpoint, down []endpoint.Ref) *hostpb.HostMsg {
+	d := &hostpb.Delta{Seq: seq, Up: endpointsPB(up)}
+	for _, r := range down {
+		d.Down = append(d.Down, &hostpb.EndpointRef{Vpc: r.VPCID(), Name: r.Name})
+	}
+	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Delta{Delta: d}}
+}
+
+// LinkMsg returns a delta about the uplink.
+func LinkMsg(seq uint64, l Link) *hostpb.HostMsg {
+	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{Seq: seq, Uplink: linkPB(l)}}}
+}
+
+// ListenersMsg returns a delta about the listeners.
+func ListenersMsg(seq uint64, ls []Listener) *hostpb.HostMsg {
+	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{
+		Seq: seq, Listeners: &hostpb.ListenerList{Listeners: listenersPB(ls)},
+	}}}
+}
+
+// LeaseRequestMsg returns a request for an address.
+func LeaseRequestMsg(q endpoint.AskLease) *hostpb.HostMsg {
+	m := &hostpb.LeaseRequest{Id: q.ID, Tenant: q.Ref.Tenant, Vpc: q.Ref.VPC, Subnet: q.Subnet, Name: q.Ref.Name}
+	if q.IP.IsValid() {
+		m.Ip = q.IP.AsSlice()
+	}
+	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_LeaseRequest{LeaseRequest: m}}
+}
+
+// LeaseReleaseMsg returns the end of a lease.
+func LeaseReleaseMsg(r endpoint.SendRelease) *hostpb.HostMsg {
+	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_LeaseRelease{LeaseRelease: &hostpb.LeaseRelease{
+		Vpc: r.Ref.VPCID(), Ip: r.IP.AsSlice(), Name: r.Ref.Name,
+	}}}
+}
+
+// ParseLease checks a controller's answer to a request for an address.
+func ParseLease(l *hostpb.Lease) (endpoint.Leased, error) {
+	out := endpoint.Leased{ID: l.GetId(), Err: l.GetError()}
+	if out.Err != "" {
+		return out, nil
+	}
+	ip, ok := netip.AddrFromSlice(l.GetIp())
+	if !ok || !ip.Is4() || len(l.GetMac()) != len(out.MAC) {
+		return out, fmt.Errorf("lease %d has IP %x and MAC %x", l.GetId(), l.GetIp(), l.GetMac())
+	}
+	out.IP, out.MAC = ip, endpoint.MAC(l.GetMac())
+	return out, nil
+}
+
+func linkPB(l Link) *hostpb.Uplink {
+	u := &hostpb.Uplink{
+		Ofport: l.Port, Mac: l.MAC[:], Ip: l.Addr.Addr().AsSlice(), PrefixLen: uint32(l.Addr.Bits()), Mtu: uint32(l.MTU),
+	}
+	if l.NextHop.IsValid() {
+		u.NextHopIp = l.NextHop.AsSlice()
+	}
+	if !l.NextHopMAC.IsZero() {
+		u.NextHopMac = l.NextHopMAC[:]
+	}
+	return u
+}
+
+func listenersPB(ls []Listener) []*hostpb.Listener {
+	out := make([]*hostpb.Listener, 0, len(ls))
+	for _, l := range ls {
+		out = append(out, &hostpb.Listener{Proto: uint32(l.Proto), Port: uint32(l.Port)})
+	}
+	return out
+}
+
+func endpointsPB(es []endpoint.Endpoint) []*hostpb.Endpoint {
+	out := make([]*hostpb.Endpoint, 0, len(es))
+	for _, e := range es {
+		out = append(out, &hostpb.Endpoint{
+			Name: e.Name, Tenant: e.Tenant, Vpc: e.VPC, Subnet: e.Subnet, Claims: e.Groups, Labels: e.Labels,
+			Ip: e.IP.AsSlice(), Mac: e.MAC[:], Ofport: e.Port,
+		})
+	}
+	return out
+}
