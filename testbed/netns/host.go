@@ -1,0 +1,140 @@
+package netns
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Host is one emulated server.
+type Host struct {
+	Name      string
+	Namespace string
+	Addr      netip.Prefix // on the underlay
+	Router    netip.Addr   // its next hop
+	Socket    string       // of its daoli-hostd
+	OVSDir    string       // OVS_RUNDIR of its Open vSwitch
+
+	testbed       *Testbed
+	db, sw, hostd *Process
+}
+
+func newHost(t *Testbed, i int) *Host {
+	name := fmt.Sprintf("h%d", i)
+	addr := hostAddr(i)
+	return &Host{
+		Name: name, Namespace: t.Namespace(name), Addr: addr, Router: routerAddr(addr),
+		Socket: filepath.Join(t.Dir, name, "hostd.sock"), OVSDir: filepath.Join(t.Dir, name, "ovs"),
+		testbed: t,
+	}
+}
+
+// up starts the host's programs.
+func (h *Host) up(ctx context.Context) error {
+	if err := os.MkdirAll(h.OVSDir, 0o755); err != nil {
+		return err
+	}
+	if err := h.startDatabase(ctx); err != nil {
+		return err
+	}
+	if err := h.StartSwitch(ctx); err != nil {
+		return err
+	}
+	if h.testbed.Controller == nil {
+		return nil
+	}
+	return h.StartHostd(ctx)
+}
+
+// createDatabase makes the OVS database that every host begins with. The row
+// in it is what ovs-vsctl init adds; vswitchd does nothing without it.
+func (r *run) createDatabase(ctx context.Context) error {
+	file := r.emptyDatabase()
+	commands := [][]string{
+		{"ovsdb-tool", "create", file, "/usr/share/openvswitch/vswitch.ovsschema"},
+		{"ovsdb-tool", "transact", file, `["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}]`},
+	}
+	for _, argv := range commands {
+		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("create OVS database: %w: %s", err, out)
+		}
+	}
+	return nil
+}
+
+func (r *run) emptyDatabase() string { return filepath.Join(r.dir, "empty.db") }
+
+// startDatabase starts the host's ovsdb-server and waits until it takes
+// connections.
+func (h *Host) startDatabase(ctx context.Context) error {
+	file := filepath.Join(h.OVSDir, "conf.db")
+	if _, err := os.Stat(file); err != nil {
+		empty, err := os.ReadFile(h.testbed.run.emptyDatabase())
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, empty, 0o644); err != nil {
+			return err
+		}
+	}
+	socket := filepath.Join(h.OVSDir, "db.sock")
+	var err error
+	h.db, err = h.testbed.start(h.command("ovsdb", "ovsdb-server", file, "--remote=punix:"+socket, "--pidfile", "-vsyslog:off"))
+	if err != nil {
+		return err
+	}
+	return h.db.await(ctx, "OVS database of "+h.Name, func() error { return dialUnix(ctx, socket) })
+}
+
+// StartSwitch starts the host's ovs-vswitchd. It does not wait for anything:
+// whoever configures it is told when it has.
+func (h *Host) StartSwitch(context.Context) (err error) {
+	h.sw, err = h.testbed.start(h.command("vswitchd", "ovs-vswitchd", "unix:"+filepath.Join(h.OVSDir, "db.sock"),
+		"--pidfile", "--disable-system", "-vsyslog:off"))
+	return err
+}
+
+// StartHostd starts the host's daoli-hostd and waits until it takes attach
+// requests.
+func (h *Host) StartHostd(ctx context.Context) error {
+	c := h.command("hostd", h.testbed.Binary("daoli-hostd"), "run", "--insecure",
+		"--controller", fmt.Sprintf("%s:%d", controllerAddr.Addr(), HostsPort),
+		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
+		"--socket", h.Socket, "--state-dir", filepath.Join(h.testbed.Dir, h.Name, "state"))
+	var err error
+	if h.hostd, err = h.testbed.start(c); err != nil {
+		return err
+	}
+	return h.hostd.await(ctx, "daoli-hostd of "+h.Name, func() error { return dialUnix(ctx, h.Socket) })
+}
+
+// Database is the host's ovsdb-server.
+func (h *Host) Database() *Process { return h.db }
+
+// Switch is the host's ovs-vswitchd.
+func (h *Host) Switch() *Process { return h.sw }
+
+// Hostd is the host's daoli-hostd.
+func (h *Host) Hostd() *Process { return h.hostd }
+
+// command is a program of the host: in its namespace and with its Open vSwitch.
+func (h *Host) command(name string, argv ...string) command {
+	return command{name: h.Name + "-" + name, namespace: h.Namespace, argv: argv, env: h.environ()}
+}
+
+func (h *Host) environ() []string {
+	return []string{"OVS_RUNDIR=" + h.OVSDir, "OVS_LOGDIR=" + h.OVSDir, "OVS_DBDIR=" + h.OVSDir}
+}
+
+func dialUnix(ctx context.Context, socket string) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
