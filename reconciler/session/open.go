@@ -31,6 +31,9 @@ func (t *Table) packetArrived(now time.Time, p Packet) []Effect {
 	if s, dir, found := t.sessionOf(src, &p.Headers); found {
 		return t.continued(now, s, dir, p)
 	}
+	if effects, done := t.ofCutSession(now, src, p); done {
+		return effects
+	}
 	return t.ask(p)
 }
 

@@ -35,10 +35,10 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 	}
 	redraw := client.Host.Uplink != s.Client.Host.Uplink || server.Host.Uplink != s.Server.Host.Uplink
 	s.Client, s.Server = client, server
-	if d := t.pol.Decide(now, s.query()); d.Verdict == policy.Allow {
-		s.Decision = d
-	} else {
-		s.Decision = d
+	if s.Decision = t.pol.Decide(now, s.query()); s.Decision.Verdict != policy.Allow {
+		if s.Key.Proto == packet.TCP {
+			t.forbidden.add(now, s.Key, s.idle)
+		}
 		return t.cut(now, s, EndPolicy)
 	}
 	var out []Effect

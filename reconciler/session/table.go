@@ -45,11 +45,12 @@ type Table struct {
 	snap *inventory.Snapshot
 	pol  admission.Policy
 
-	byKey   map[Key]*Session
-	byID    map[uint32]*Session
-	tenants map[string]int // sessions by the client's tenant
-	labels  *labels
-	closing map[uint64]*closing // by token
+	byKey     map[Key]*Session
+	byID      map[uint32]*Session
+	tenants   map[string]int // sessions by the client's tenant
+	labels    *labels
+	closing   map[uint64]*closing // by token
+	forbidden *forbidden
 
 	pending map[pendingKey]*pending
 	tickets map[uint64]pendingKey
@@ -102,7 +103,7 @@ func NewTable(c Config) *Table {
 	return &Table{
 		byKey: make(map[Key]*Session), byID: make(map[uint32]*Session), tenants: make(map[string]int),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
-		closing: make(map[uint64]*closing),
+		closing: make(map[uint64]*closing), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
 		drops: make(map[dropKey]*Drop), dropsAt: make(map[portKey]int),
 	}

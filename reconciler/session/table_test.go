@@ -163,6 +163,45 @@ func TestNewRevisionCutsWhatItForbidsAndNothingElse(t *testing.T) {
 	}
 }
 
+// onlyFrom allows what one endpoint opens, and denies the rest.
+type onlyFrom struct {
+	*world.Verdicts
+	id inventory.IdentityID
+}
+
+func (p *onlyFrom) Decide(now time.Time, q policy.Query) policy.Decision {
+	if q.Src.ID != p.id {
+		return policy.Decision{Verdict: policy.Reject, Reason: policy.ReasonIngressDefault}
+	}
+	return p.Verdicts.Decide(now, q)
+}
+
+// TestCutConnectionDoesNotComeBackAsAReplyOfItsReverse has a revision cut
+// web1 > db2:80 while db2 may still open towards web1: neither end's next packet
+// may pass as one of a session that db2 opened. A new connection of db2's may.
+func TestCutConnectionDoesNotComeBackAsAReplyOfItsReverse(t *testing.T) {
+	b := newBench(t)
+	b.arrive(b.packet("web1", "db2", syn(40000, 80)))
+	only[session.Remove](b, b.table.Step(b.now, session.Revised{
+		Snapshot: b.snap, Policy: &onlyFrom{b.w.AllowAll("r2"), b.endpoint("db2").Identity.ID},
+	}))
+	data := syn(40000, 80)
+	data.Flags = packet.ACK | packet.PSH
+	back := syn(80, 40000)
+	back.Flags = packet.ACK
+	for range 2 {
+		only[session.Denied](b, b.arrive(b.packet("web1", "db2", data)))
+		only[session.Denied](b, b.arrive(b.packet("db2", "web1", back)))
+	}
+	if in := all[session.Install](b.arrive(b.packet("db2", "web1", syn(80, 50000)))); len(in) != 1 {
+		t.Error("a new connection from db2 is not admitted")
+	}
+	b.table.Step(b.now, session.Revised{Snapshot: b.snap, Policy: b.pol})
+	if in := all[session.Install](b.arrive(b.packet("web1", "db2", data))); len(in) != 1 {
+		t.Error("the connection does not go on once its session is allowed again")
+	}
+}
+
 func TestEndpointGoneMovedOrReplacedEndsItsSessions(t *testing.T) {
 	for name, change := range map[string]func(*world.World){
 		"gone":     func(w *world.World) { w.Hosts[1].Endpoints = w.Hosts[1].Endpoints[1:] },
