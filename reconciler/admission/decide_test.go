@@ -100,7 +100,9 @@ func TestMidStreamPacketIsJudgedAsReplyOnlyWithoutSYNOrRST(t *testing.T) {
 		{"rst", packet.RST | packet.ACK, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := fromWeb1(func(r *admission.Request) { r.Headers.Flags, r.Headers.SrcPort, r.Headers.DstPort = tt.flags, 80, 40000 })
+			r := fromWeb1(func(r *admission.Request) {
+				r.Headers.Flags, r.Headers.SrcPort, r.Headers.DstPort = tt.flags, 80, 40000
+			})
 			got := admission.Decide(snap, onlyPort{w.AllowAll("r1"), 80}, world.Start, r)
 			if got.Reverse != tt.reverse || (got.Decision.Verdict == policy.Allow) != tt.reverse {
 				t.Errorf("Decide = %s, reverse %v; want reverse %v", got.Decision.Verdict, got.Reverse, tt.reverse)

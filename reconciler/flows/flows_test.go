@@ -17,7 +17,6 @@ import (
 	"github.com/daolinet/daolinet/reconciler/pipeline"
 	"github.com/daolinet/daolinet/reconciler/policy"
 	"github.com/daolinet/daolinet/reconciler/session"
-	"github.com/daolinet/daolinet/reconciler/spec"
 	"github.com/daolinet/daolinet/testbed/world"
 )
 
@@ -50,7 +49,6 @@ type scene struct {
 	proto    packet.Proto
 	sport    uint16
 	dport    uint16
-	tcp, udp spec.Granularity
 }
 
 var scenes = []scene{

@@ -174,8 +174,10 @@ func (s *source) badYAML(data []byte, err error, used usage) {
 	switch text {
 	case "did not find expected key", "did not find expected '-' indicator", "did not find expected <document start>":
 		line = cmp.Or(used.suspect, parserLine)
-	case "did not find expected ',' or ']'", "did not find expected ',' or '}'", "did not find expected node content":
+	case "did not find expected node content":
 		line = cmp.Or(used.unclosed, parserLine)
+	case "did not find expected ',' or ']'", "did not find expected ',' or '}'":
+		line = parserLine
 	}
 	s.err(s.line(line), "this is no YAML: %s, at %s; see the indentation, brackets and quotes here",
 		text, quote(lineText(data, line)))

@@ -11,7 +11,8 @@ const (
 	// MaxTokens bounds scalars, collections, indicators and comments of all
 	// files: about 200,000 rules. It is what keeps a tree that is within the
 	// other limits, but densely written, within the bounds of time and memory.
-	// A mapping counts as mappingTokens, since the most is made of one.
+	// A mapping and a mark between documents count as mappingTokens, since the
+	// most is made of them.
 	MaxTokens     = 5_000_000
 	mappingTokens = 4
 

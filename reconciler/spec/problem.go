@@ -21,6 +21,12 @@ func (p *problems) err(at Pos, format string, args ...any) {
 	p.add(at, false, format, args)
 }
 
+// abort adds an error that ends the reading. It is kept however many there are.
+func (p *problems) abort(at Pos, format string, args ...any) {
+	p.errors++
+	p.list = append(p.list, Problem{At: at, Text: fmt.Sprintf(format, args...)})
+}
+
 // warn adds a warning.
 func (p *problems) warn(at Pos, format string, args ...any) {
 	p.add(at, true, format, args)

@@ -13,7 +13,7 @@ type usage struct {
 	// suspect is the first line whose indentation fits no open block, or 0.
 	// yaml.v3 names the line where the block began instead.
 	suspect int
-	// unclosed is the line of the first bracket that is never closed, or 0.
+	// unclosed is the line of the outermost bracket that is never closed, or 0.
 	unclosed int
 	// excess is the first limit of a file that is exceeded, or "", and
 	// excessLine where.
@@ -230,7 +230,7 @@ func (s *scanner) documentLine() bool {
 	default:
 		return false
 	}
-	s.tokens++
+	s.tokens += mappingTokens
 	s.leaveDocument()
 	s.key, s.keyAllowed = simpleKey{}, false
 	return true

@@ -23,7 +23,7 @@ func Load(fsys fs.FS) (*Network, []Problem) {
 	l := loader{fsys: fsys}
 	names := l.files()
 	if len(names) > MaxFiles {
-		l.err(Pos{names[MaxFiles], 1}, "the tree has more than %d files; put more objects into a file", MaxFiles)
+		l.abort(Pos{names[MaxFiles], 1}, "the tree has more than %d files; put more objects into a file", MaxFiles)
 		names = names[:MaxFiles]
 	}
 	for _, name := range names {
@@ -121,7 +121,7 @@ func (l *loader) file(name string) bool {
 		return true
 	}
 	if l.bytes += len(data); l.bytes > MaxTreeBytes {
-		l.err(at, "the tree holds more than %d bytes; remove what it doesn't need", MaxTreeBytes)
+		l.abort(at, "the tree holds more than %d bytes; remove what it doesn't need", MaxTreeBytes)
 		return false
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
@@ -131,7 +131,7 @@ func (l *loader) file(name string) bool {
 	}
 	used := scan(data)
 	if l.tokens += used.tokens; l.tokens > MaxTokens {
-		l.err(at, "the tree holds more than %d tokens; remove what it doesn't need", MaxTokens)
+		l.abort(at, "the tree holds more than %d tokens; remove what it doesn't need", MaxTokens)
 		return false
 	}
 	if used.excess != "" {

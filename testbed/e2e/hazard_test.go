@@ -216,7 +216,8 @@ func (f *fabric) spoofing(p pair, attacker *netns.Endpoint, frames ...inside.Fra
 		frames []inside.Captured
 	}{{"server", at.Frames()}, {"wire", wire.Frames()}} {
 		for _, c := range place.frames {
-			if strings.Contains(string(c.Payload), "not honest") {
+			// Lifted to the controller, in a PacketIn, it may be.
+			if c.DstPort != netns.OpenFlowPort && strings.Contains(string(c.Payload), "not honest") {
 				return fmt.Sprintf("at the %s: %s", place.name, &c.Frame)
 			}
 		}

@@ -68,20 +68,31 @@ func (h *Host) Flows(ctx context.Context, filter string) ([]Flow, error) {
 
 // AddFlow adds a flow, or overwrites the one with its table, priority and match.
 func (h *Host) AddFlow(ctx context.Context, f Flow) error {
-	_, err := h.OFCtl(ctx, "add-flow", f.String())
-	return err
+	return h.change(ctx, "add-flow", f.String())
 }
 
 // DeleteFlow deletes exactly f.
 func (h *Host) DeleteFlow(ctx context.Context, f Flow) error {
-	_, err := h.OFCtl(ctx, "del-flows", f.key(f.Match))
-	return err
+	return h.change(ctx, "del-flows", f.key(f.Match))
 }
 
 // SetActions gives f's entry other actions; its cookie and counters stay.
 func (h *Host) SetActions(ctx context.Context, f Flow, actions string) error {
-	_, err := h.OFCtl(ctx, "mod-flows", f.key(f.Match)+",actions="+actions)
-	return err
+	return h.change(ctx, "mod-flows", f.key(f.Match)+",actions="+actions)
+}
+
+// change changes flows and lets the datapath forget what it cached of the old
+// ones, which it would go by for some time more.
+func (h *Host) change(ctx context.Context, command, flow string) error {
+	if _, err := h.OFCtl(ctx, command, flow); err != nil {
+		return err
+	}
+	cmd := h.testbed.Command(ctx, "ovs-appctl", "-t", "ovs-vswitchd", "revalidator/purge")
+	cmd.Env = append(cmd.Env, h.environ()...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("purge the datapath of %s: %w: %s", h.Name, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // parseFlows reads the output of ovs-ofctl dump-flows.

@@ -79,7 +79,11 @@ func execCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c := t.Command(cmd.Context(), args[1:]...)
+			argv := args[1:]
+			if argv[0] == "--" && len(argv) > 1 {
+				argv = argv[1:]
+			}
+			c := t.Command(cmd.Context(), argv...)
 			c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 			if err := inside.Do(e.Namespace, c.Start); err != nil {
 				return err

@@ -1,0 +1,201 @@
+package spec_test
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
+
+// Bounds of Load, whatever it is given. The race detector costs more of both.
+const (
+	maxTime   = 5 * time.Second
+	maxMemory = 500 << 20 // bytes
+)
+
+// filled returns files with the text of fill, up to size bytes each.
+func filled(files, size int, start, fill, end string) fstest.MapFS {
+	body := start + strings.Repeat(fill, (size-len(start)-len(end))/len(fill)) + end
+	fsys := fstest.MapFS{}
+	for i := range files {
+		fsys[fmt.Sprintf("%05d.yaml", i)] = &fstest.MapFile{Data: []byte(body)}
+	}
+	return fsys
+}
+
+const mib = 1 << 20
+
+// rulesIn returns a tree with a group in each of so many files, whose sections
+// have 10,000 rules each as long as they fit.
+func rulesIn(files int, rule string) fstest.MapFS {
+	fsys := fstest.MapFS{"base.yaml": &fstest.MapFile{Data: []byte(base)}}
+	section := min(10_000, (mib-2000)/2/(len(rule)+1))
+	list := strings.TrimSuffix(strings.Repeat(rule+",", section), ",")
+	for i := range files {
+		doc := fmt.Sprintf("apiVersion: daoli.net/v1\nkind: SecurityGroup\nmetadata: {name: g%d, tenant: acme, vpc: prod}\n"+
+			"spec: {ingress: [%s], egress: [%s]}\n", i, list, list)
+		fsys[fmt.Sprintf("g%05d.yaml", i)] = &fstest.MapFile{Data: []byte(doc)}
+	}
+	return fsys
+}
+
+// hostileTrees are trees that somebody made to harm. All are built in the child
+// process that loads them.
+var hostileTrees = []struct {
+	name string
+	make func() fstest.MapFS
+	want string // in a problem; "" if the tree may be right
+}{
+	{"alias bomb", func() fstest.MapFS {
+		var b strings.Builder
+		b.WriteString("a0: &a0 [x, x, x, x, x, x, x, x, x]\n")
+		for i := 1; i < 40; i++ {
+			prev := fmt.Sprintf("*a%d", i-1)
+			fmt.Fprintf(&b, "a%d: &a%d [%s]\n", i, i, strings.Join([]string{prev, prev, prev, prev, prev, prev, prev, prev, prev}, ", "))
+		}
+		return tree("a.yaml", b.String())
+	}, "anchor"},
+	{"an alias of itself", func() fstest.MapFS { return tree("a.yaml", "a: &a [*a, *a]\n<<: *a\n") }, "alias"},
+	{"aliases by the million", func() fstest.MapFS { return filled(64, mib, "a: &a b\nc:\n", "- [*a,*a,*a]\n", "") }, "entries"},
+	{"a scalar of 10 MB", func() fstest.MapFS { return filled(1, 10*mib, "a: ", "x", "\n") }, "larger"},
+	{"quoted scalars of 1 MiB", func() fstest.MapFS { return filled(64, mib, `a: "`, `\x41`, `"`) }, "has no key"},
+	{"folded scalars of 1 MiB", func() fstest.MapFS { return filled(64, mib, "a: >\n", " b\n\n", "") }, "has no key"},
+	{"plain scalars of many lines", func() fstest.MapFS { return filled(64, mib, "a:\n", " b\n", "") }, "has no key"},
+	{"plain scalars of many words", func() fstest.MapFS { return filled(64, mib, "a:\n", " b", "") }, "has no key"},
+	{"brackets", func() fstest.MapFS { return filled(64, mib, "", "[", "") }, "nested"},
+	{"braces", func() fstest.MapFS { return filled(64, mib, "", "{", "") }, "nested"},
+	{"braces and colons", func() fstest.MapFS { return filled(64, mib, "", "{?:", "") }, "nested"},
+	{"dashes", func() fstest.MapFS { return filled(64, mib, "", "- ", "") }, "nested"},
+	{"question marks", func() fstest.MapFS { return filled(64, mib, "", "? ", "") }, "nested"},
+	{"brackets that close", func() fstest.MapFS { return filled(64, mib, "a:\n- [", "[],", "]\n") }, "entries"},
+	{"brackets that close, in lists", func() fstest.MapFS {
+		return filled(64, mib, "a:\n", "- ["+strings.Repeat("[],", 9000)+"]\n", "")
+	}, "tokens"},
+	{"scalars in lists", func() fstest.MapFS { return filled(64, mib, "a:\n", "- ["+strings.Repeat("a,", 9000)+"]\n", "") }, "tokens"},
+	{"pairs in lists", func() fstest.MapFS { return filled(64, mib, "a:\n", "- ["+strings.Repeat("a: ,", 9000)+"]\n", "") }, "tokens"},
+	{"a list of a million", func() fstest.MapFS { return filled(64, mib, "a:\n", "- b\n", "") }, "entries"},
+	{"a mapping of a million", func() fstest.MapFS { return filled(64, mib, "", "a: b\n", "") }, "entries"},
+	{"comments", func() fstest.MapFS { return filled(64, mib, "", "#\n", "a: b\n") }, "tokens"},
+	{"one long comment", func() fstest.MapFS { return filled(64, mib, "", "#", "\na: b\n") }, "has no key"},
+	{"comments between entries", func() fstest.MapFS { return filled(64, mib, "a:\n", "- x # y\n# z\n\n", "") }, "entries"},
+	{"comments more and more indented", func() fstest.MapFS {
+		var b strings.Builder
+		for i := range 1400 {
+			b.WriteString(strings.Repeat(" ", i) + "# x\n")
+		}
+		return filled(64, mib, "a:\n  b:\n    c: d\n", b.String()+"\n", "")
+	}, "has no key"},
+	{"documents", func() fstest.MapFS { return filled(64, mib, "", "---\n", "") }, "tokens"},
+	{"documents with a word", func() fstest.MapFS { return filled(64, mib, "", "--- a\n", "") }, "not a mapping"},
+	{"blank lines", func() fstest.MapFS { return filled(64, mib, "", "\n", "") }, "no object"},
+	{"blanks", func() fstest.MapFS { return filled(64, mib, "", " ", "") }, "no object"},
+	{"tabs", func() fstest.MapFS { return filled(64, mib, "a: b", "\t", "") }, "has no key"},
+	{"tags", func() fstest.MapFS { return filled(64, mib, "a: [", "!a ", "]") }, ""},
+	{"directives", func() fstest.MapFS { return filled(64, mib, "", "%TAG !a! b\n", "") }, "no YAML"},
+	{"NUL", func() fstest.MapFS { return filled(64, mib, "", "\x00", "") }, "control"},
+	{"bytes that are no UTF-8", func() fstest.MapFS { return filled(64, mib, "", "\xff", "") }, "UTF-8"},
+	{"10,000 files", func() fstest.MapFS { return filled(10_000, 6000, "", "[", "") }, "nested"},
+	{"20,000 files", func() fstest.MapFS { return filled(20_000, 10, "", "a", "") }, "more than 10000 files"},
+	{"more than 64 MiB", func() fstest.MapFS { return filled(70, mib, "a: ", "b", "") }, "more than 67108864 bytes"},
+	{"a million mistakes", func() fstest.MapFS {
+		return filled(64, mib, "apiVersion: daoli.net/v1\nkind: Tenant\nmetadata: {name: t}\nspec:\n  hosts: [", "1, ", "]\n")
+	}, "entries"},
+	{"mistakes in each of many documents", func() fstest.MapFS { return filled(64, mib, "", "a: [b, c]\n---\n", "") }, "more problems are not shown"},
+	{"as many empty rules as fit", func() fstest.MapFS { return rulesIn(40, "{}") }, ""},
+	{"too many empty rules", func() fstest.MapFS { return rulesIn(70, "{}") }, "tokens"},
+	{"as many peers as fit", func() fstest.MapFS {
+		return rulesIn(20, "{from: ["+strings.TrimSuffix(strings.Repeat("{any: true},", 100), ",")+"]}")
+	}, ""},
+	{"as many ports as fit", func() fstest.MapFS {
+		return rulesIn(20, "{ports: ["+strings.TrimSuffix(strings.Repeat("tcp,", 9000), ",")+"]}")
+	}, ""},
+	{"references to strangers", func() fstest.MapFS {
+		return rulesIn(20, "{from: ["+strings.TrimSuffix(strings.Repeat("{vpc: x/y},", 100), ",")+"]}")
+	}, "more problems are not shown"},
+	{"subnets that overlap", func() fstest.MapFS {
+		var b strings.Builder
+		for i := range 9999 {
+			fmt.Fprintf(&b, "{name: s%d, cidr: 10.0.0.0/%d},", i, 8+i%2)
+		}
+		return tree("base.yaml", base, "v.yaml", vpc("{subnets: ["+b.String()+"]}"))
+	}, "overlaps"},
+}
+
+const hostileVariable = "DAOLI_TEST_HOSTILE_TREE"
+
+// TestLoadOfHostileTreesIsBounded loads each in a process of its own, which is
+// measured when it ended.
+func TestLoadOfHostileTreesIsBounded(t *testing.T) {
+	if name := os.Getenv(hostileVariable); name != "" {
+		loadHostile(t, name)
+		return
+	}
+	for _, test := range hostileTrees {
+		t.Run(test.name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestLoadOfHostileTreesIsBounded$", "-test.v")
+			cmd.Env = append(os.Environ(), hostileVariable+"="+test.name)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v:\n%s", err, bytes.TrimSpace(out))
+			}
+			t.Logf("%s", report(out))
+		})
+	}
+}
+
+// report returns the child's line that says what it used.
+func report(out []byte) []byte {
+	_, line, _ := bytes.Cut(out, []byte("used: "))
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	return line
+}
+
+// loadHostile is the child.
+func loadHostile(t *testing.T, name string) {
+	for _, test := range hostileTrees {
+		if test.name != name {
+			continue
+		}
+		fsys := fs.FS(test.make())
+		runtime.GC()
+		before, start := cpuTime(t), peakMemory(t)
+		_, problems := spec.Load(fsys)
+		used, peak := cpuTime(t)-before, peakMemory(t)
+		t.Logf("used: %s of CPU, %d MiB at most, %d MiB before", used, peak/mib, start/mib)
+		if used > maxTime*slowness || peak > maxMemory*slowness {
+			t.Errorf("Load took %s and %d MiB; want at most %s and %d MiB", used, peak/mib, maxTime, maxMemory/mib)
+		}
+		if text := lines(problems); !strings.Contains(text, test.want) {
+			t.Errorf("Load says:\n%.2000s\nwant %q", text, test.want)
+		}
+		return
+	}
+	t.Fatalf("there is no tree %q", name)
+}
+
+// cpuTime returns the time that the process has computed. It is not the time on
+// the clock, which other processes lengthen.
+func cpuTime(t *testing.T) time.Duration {
+	u := usage(t)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// peakMemory returns the most bytes that the process has had in memory.
+func peakMemory(t *testing.T) int64 { return usage(t).Maxrss << 10 }
+
+func usage(t *testing.T) syscall.Rusage {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
