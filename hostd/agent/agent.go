@@ -113,7 +113,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	host.Link.NextHop, host.Link.NextHopMAC = hop.IP, hop.MAC
-	return serve(ctx, cfg, p, host, endpoint.New(saved, state.NextPort))
+	return serve(ctx, cfg, p, host, endpoint.New(limits(), saved, state.NextPort))
 }
 
 // Leave gives the host's address and routes back where no agent runs. Of cfg,

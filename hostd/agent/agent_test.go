@@ -117,6 +117,42 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
+func TestRequestsAreHeldToTheContract(t *testing.T) {
+	tests := []struct {
+		name string
+		bend func(*endpoint.Request)
+		want string // part of the error; empty: none
+	}{
+		{"well formed", func(*endpoint.Request) {}, ""},
+		{"with everything", func(r *endpoint.Request) {
+			r.IP, r.Groups, r.Labels = netip.MustParseAddr("10.1.0.2"), []string{"web"}, map[string]string{"role": "web"}
+		}, ""},
+		{"tenant", func(r *endpoint.Request) { r.Tenant = "Acme" }, `tenant "Acme"`},
+		{"vpc", func(r *endpoint.Request) { r.VPC = "" }, `vpc ""`},
+		{"subnet", func(r *endpoint.Request) { r.Subnet = "a b" }, `subnet "a b"`},
+		{"name", func(r *endpoint.Request) { r.Name = "-" }, `name "-"`},
+		{"group", func(r *endpoint.Request) { r.Groups = []string{"*"} }, `group "*"`},
+		{"groups", func(r *endpoint.Request) { r.Groups = make([]string, 65) }, "65 groups"},
+		{"labels", func(r *endpoint.Request) { r.Labels = map[string]string{"": ""} }, "labels"},
+		{"IPv6", func(r *endpoint.Request) { r.IP = netip.MustParseAddr("::ffff:10.1.0.2") }, "not IPv4"},
+		{"no namespace", func(r *endpoint.Request) { r.Namespace = "" }, "namespace"},
+		{"no interface", func(r *endpoint.Request) { r.Interface = "" }, `interface name ""`},
+		{"long interface", func(r *endpoint.Request) { r.Interface = "a234567890123456" }, "interface name"},
+		{"interface with slash", func(r *endpoint.Request) { r.Interface = "a/b" }, "interface name"},
+		{"interface that is loopback", func(r *endpoint.Request) { r.Interface = "lo" }, "interface name"},
+		{"interface like an option", func(r *endpoint.Request) { r.Interface = "-f" }, "interface name"},
+	}
+	for _, tt := range tests {
+		r := web1("web1").Request
+		r.IP = netip.Addr{}
+		tt.bend(&r)
+		err := validate(&r)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: validate = %v; want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
 // fakeLoop answers what the API asks, as a loop with these endpoints would.
 func fakeLoop(t *testing.T, es ...endpoint.Endpoint) *api {
 	t.Helper()

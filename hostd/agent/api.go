@@ -115,7 +115,7 @@ func (a *api) attach(ctx context.Context, q AttachRequest) (Endpoint, error) {
 	if r.Namespace, err = nic.NamespacePath(q.Netns); err != nil {
 		return Endpoint{}, refuse(http.StatusBadRequest, "%v", err)
 	}
-	if err := r.Validate(); err != nil {
+	if err := validate(&r); err != nil {
 		return Endpoint{}, refuse(http.StatusBadRequest, "%v", err)
 	}
 	answer := make(chan endpoint.Answer, 1)

@@ -265,16 +265,18 @@ func (l *loop) welcomed(ctx context.Context, w *hostpb.Welcome) {
 		wire = state.Wire
 	}
 	targets := w.GetControllers()
-	if len(targets) == 0 {
+	if len(targets) == 0 { // it knows none: those that the bridge has stay
 		targets = state.Controllers
 	}
 	if slices.Equal(targets, state.Controllers) && wire == state.Wire {
 		return
 	}
-	if err := l.plug.bridge.SetControllers(ctx, targets); err != nil {
-		l.cfg.Logger.Error("controllers were not set", slog.Any("err", err))
-		time.AfterFunc(welcomeAgain, func() { l.post(ctx, uplink.Welcomed{Welcome: w}) })
-		return
+	if !slices.Equal(targets, state.Controllers) {
+		if err := l.plug.bridge.SetControllers(ctx, targets); err != nil {
+			l.cfg.Logger.Error("controllers were not set", slog.Any("err", err))
+			time.AfterFunc(welcomeAgain, func() { l.post(ctx, uplink.Welcomed{Welcome: w}) })
+			return
+		}
 	}
 	state.Controllers, state.Wire = targets, wire
 	if err := l.plug.store.saveHost(*state); err != nil {

@@ -71,7 +71,7 @@ func (m *Machine) release(r SendRelease) {
 	switch {
 	case m.connected:
 		m.do(r)
-	case len(m.releases) < maxReleases:
+	case len(m.releases) < 2*m.limits.Endpoints:
 		m.releases = append(m.releases, r)
 	}
 }

@@ -14,8 +14,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-
-	"github.com/daolinet/daolinet/hostd/hostpb"
 )
 
 // MAC is an Ethernet address.
@@ -67,12 +65,13 @@ type Ref struct {
 	Name   string `json:"name"`
 }
 
-// MakeRef returns the reference to the endpoint name in a VPC given as TENANT/NAME.
+// MakeRef returns the reference to the endpoint name in a VPC given as
+// TENANT/NAME. Which names are allowed is not its matter.
 func MakeRef(vpc, name string) (Ref, error) {
-	if !hostpb.ValidVPCID(vpc) {
+	tenant, bare, found := strings.Cut(vpc, "/")
+	if !found || tenant == "" || bare == "" || strings.Contains(bare, "/") {
 		return Ref{}, fmt.Errorf("vpc %q is not TENANT/NAME", vpc)
 	}
-	tenant, bare, _ := strings.Cut(vpc, "/")
 	return Ref{Tenant: tenant, VPC: bare, Name: name}, nil
 }
 
@@ -96,47 +95,6 @@ type Request struct {
 
 // DefaultInterface is the interface's name where the request has none.
 const DefaultInterface = "eth0"
-
-// Validate reports the first thing wrong with r, by the limits of the contract
-// with the controllers.
-func (r *Request) Validate() error {
-	for _, n := range []struct{ what, name string }{
-		{"tenant", r.Tenant}, {"vpc", r.VPC}, {"subnet", r.Subnet}, {"name", r.Name},
-	} {
-		if !hostpb.ValidName(n.name) {
-			return fmt.Errorf("%s %q is not allowed: use small letters, digits and hyphens, at most %d", n.what, n.name, hostpb.MaxName)
-		}
-	}
-	if len(r.Groups) > hostpb.MaxClaims {
-		return fmt.Errorf("%d groups are more than %d", len(r.Groups), hostpb.MaxClaims)
-	}
-	for _, g := range r.Groups {
-		if !hostpb.ValidName(g) {
-			return fmt.Errorf("group %q is not allowed: use small letters, digits and hyphens, at most %d", g, hostpb.MaxName)
-		}
-	}
-	if !hostpb.ValidLabels(r.Labels) {
-		return fmt.Errorf("labels are more than %d, too long, or not printable", hostpb.MaxLabels)
-	}
-	if r.IP.IsValid() && !r.IP.Is4() {
-		return fmt.Errorf("ip %s is not IPv4", r.IP)
-	}
-	if r.Namespace == "" {
-		return fmt.Errorf("no network namespace")
-	}
-	return validInterface(r.Interface)
-}
-
-// validInterface refuses what Linux refuses, and what could be taken for a path
-// or an option.
-func validInterface(s string) error {
-	if s == "" || len(s) > 15 || s[0] == '-' || s == "." || s == ".." || s == "lo" || strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r > '~' || r == '/' || r == ':'
-	}) {
-		return fmt.Errorf("interface name %q is not allowed", s)
-	}
-	return nil
-}
 
 // size is how much of a message the endpoint takes, at most, in bytes.
 func (r *Request) size() int {

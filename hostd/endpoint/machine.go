@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/daolinet/daolinet/hostd/hostpb"
 )
 
 const (
@@ -15,12 +13,17 @@ const (
 	// maxReport bounds what all endpoints take of one report, in bytes, so that
 	// it always fits into a message beside the listeners.
 	maxReport = 3 << 20
-	// maxReleases bounds the addresses that wait to be given back.
-	maxReleases = 2 * hostpb.MaxEndpoints
 )
+
+// Limits bound a host's endpoints.
+type Limits struct {
+	Endpoints           int
+	FirstPort, LastPort uint32 // ofports that endpoints may have
+}
 
 // Machine holds a host's endpoints. It is not safe for concurrent use.
 type Machine struct {
+	limits    Limits
 	endpoints map[Ref]*entry
 	nextPort  uint32
 	connected bool
@@ -49,8 +52,8 @@ type entry struct {
 
 // New returns a machine with the endpoints that were saved, and the NextPort.
 // Those that were not up are taken down by the first Step.
-func New(saved []Endpoint, nextPort uint32) *Machine {
-	m := &Machine{endpoints: map[Ref]*entry{}, orphans: map[uint64]Ref{}, nextPort: nextPort}
+func New(limits Limits, saved []Endpoint, nextPort uint32) *Machine {
+	m := &Machine{limits: limits, endpoints: map[Ref]*entry{}, orphans: map[uint64]Ref{}, nextPort: nextPort}
 	for _, e := range saved {
 		m.endpoints[e.Ref] = &entry{Endpoint: e, leased: e.IP.IsValid()}
 	}
@@ -133,7 +136,7 @@ func (m *Machine) attach(ev Attach) {
 		size += e.size()
 	}
 	port, ok := m.takePort()
-	if len(m.endpoints) >= hostpb.MaxEndpoints || size > maxReport || !ok {
+	if len(m.endpoints) >= m.limits.Endpoints || size > maxReport || !ok {
 		refuse("the host has no room for another endpoint: it has %d", len(m.endpoints))
 		return
 	}
@@ -157,9 +160,9 @@ func (m *Machine) takePort() (uint32, bool) {
 		used[e.Port] = true
 	}
 	p := m.nextPort
-	for range hostpb.LastEndpointPort - hostpb.FirstEndpointPort + 1 {
-		if p < hostpb.FirstEndpointPort || p > hostpb.LastEndpointPort {
-			p = hostpb.FirstEndpointPort
+	for range m.limits.LastPort - m.limits.FirstPort + 1 {
+		if p < m.limits.FirstPort || p > m.limits.LastPort {
+			p = m.limits.FirstPort
 		}
 		if !used[p] {
 			m.nextPort = p + 1

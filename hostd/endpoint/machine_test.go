@@ -13,8 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
-	"github.com/daolinet/daolinet/hostd/hostpb"
 )
+
+var limits = endpoint.Limits{Endpoints: 100, FirstPort: 16, LastPort: 16383}
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
@@ -242,7 +243,7 @@ func TestLife(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := endpoint.New(nil, 0)
+			m := endpoint.New(limits, nil, 0)
 			for i, s := range tt.steps {
 				var got []string
 				for _, e := range m.Step(start.Add(s.after), s.event) {
@@ -264,7 +265,7 @@ func TestLife(t *testing.T) {
 }
 
 func TestProblemOfEndpointThatIsUpComesAndGoes(t *testing.T) {
-	m := endpoint.New([]endpoint.Endpoint{{Request: endpoint.Request{Ref: ref("a"), IP: addr(2)}, Port: 16, State: endpoint.Up}}, 17)
+	m := endpoint.New(limits, []endpoint.Endpoint{{Request: endpoint.Request{Ref: ref("a"), IP: addr(2)}, Port: 16, State: endpoint.Up}}, 17)
 	m.Step(start, endpoint.StreamUp{})
 	for _, tt := range []struct {
 		ack  endpoint.Acked
@@ -286,7 +287,7 @@ func TestRestartKeepsWhatIsUpAndUndoesTheRest(t *testing.T) {
 	saved := func(name string, port uint32, s endpoint.State) endpoint.Endpoint {
 		return endpoint.Endpoint{Request: endpoint.Request{Ref: ref(name), IP: addr(int(port))}, Port: port, State: s}
 	}
-	m := endpoint.New([]endpoint.Endpoint{
+	m := endpoint.New(limits, []endpoint.Endpoint{
 		saved("a", 16, endpoint.Up), saved("b", 17, endpoint.Plumbing), saved("c", 18, endpoint.Leaving),
 	}, 19)
 	var got []string
@@ -305,14 +306,14 @@ func TestRestartKeepsWhatIsUpAndUndoesTheRest(t *testing.T) {
 }
 
 func TestPortsWrapAndSkipThoseInUse(t *testing.T) {
-	m := endpoint.New([]endpoint.Endpoint{
-		{Request: request("a"), Port: hostpb.LastEndpointPort, State: endpoint.Up},
-		{Request: request("b"), Port: hostpb.FirstEndpointPort, State: endpoint.Up},
-	}, hostpb.LastEndpointPort)
+	m := endpoint.New(limits, []endpoint.Endpoint{
+		{Request: request("a"), Port: limits.LastPort, State: endpoint.Up},
+		{Request: request("b"), Port: limits.FirstPort, State: endpoint.Up},
+	}, limits.LastPort)
 	m.Step(start, attach("c", 1))
 	for _, e := range m.Endpoints() {
-		if e.Name == "c" && e.Port != hostpb.FirstEndpointPort+1 {
-			t.Errorf("port is %d; want %d", e.Port, hostpb.FirstEndpointPort+1)
+		if e.Name == "c" && e.Port != limits.FirstPort+1 {
+			t.Errorf("port is %d; want %d", e.Port, limits.FirstPort+1)
 		}
 	}
 }
@@ -328,21 +329,21 @@ func TestHostIsFull(t *testing.T) {
 		return false
 	}
 	var many []endpoint.Endpoint
-	for i := range hostpb.MaxEndpoints {
-		many = append(many, endpoint.Endpoint{Request: request(fmt.Sprintf("e%d", i)), Port: hostpb.FirstEndpointPort + uint32(i), State: endpoint.Up})
+	for i := range limits.Endpoints {
+		many = append(many, endpoint.Endpoint{Request: request(fmt.Sprintf("e%d", i)), Port: limits.FirstPort + uint32(i), State: endpoint.Up})
 	}
-	if !refused(endpoint.New(many, 0), attach("one-more", 1)) {
+	if !refused(endpoint.New(limits, many, 0), attach("one-more", 1)) {
 		t.Error("one endpoint more than a report may have was taken")
 	}
 	big := request("big")
 	big.Labels = map[string]string{"k": strings.Repeat("v", 4<<20)}
-	if !refused(endpoint.New(nil, 0), endpoint.Attach{Request: big, Token: 1, Deadline: start.Add(time.Second)}) {
+	if !refused(endpoint.New(limits, nil, 0), endpoint.Attach{Request: big, Token: 1, Deadline: start.Add(time.Second)}) {
 		t.Error("an endpoint too large for a report was taken")
 	}
 }
 
 func TestDeadlineIsTheNextThingThatTimeBrings(t *testing.T) {
-	m := endpoint.New(nil, 0)
+	m := endpoint.New(limits, nil, 0)
 	if !m.Deadline().IsZero() {
 		t.Error("an empty machine has a deadline")
 	}
@@ -357,7 +358,7 @@ func TestDeadlineIsTheNextThingThatTimeBrings(t *testing.T) {
 // failures, and checks what must hold in any order of events.
 func TestRandomLives(t *testing.T) {
 	for seed := range uint64(300) {
-		w := &world{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), m: endpoint.New(nil, 0), now: start,
+		w := &world{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), m: endpoint.New(limits, nil, 0), now: start,
 			asked: map[uint64]bool{}, plumbing: map[endpoint.Ref]string{}, held: map[endpoint.Ref]bool{}, saved: map[endpoint.Ref]bool{}}
 		for range 200 {
 			w.random()
@@ -396,7 +397,7 @@ func (w *world) step(ev endpoint.Event) {
 	}
 	ports := map[uint32]bool{}
 	for _, e := range w.m.Endpoints() {
-		if ports[e.Port] || e.Port < hostpb.FirstEndpointPort {
+		if ports[e.Port] || e.Port < limits.FirstPort {
 			w.fail("port %d twice or too low", e.Port)
 		}
 		ports[e.Port] = true

@@ -109,7 +109,7 @@ var Table = map[string]Rule{
 		Why: "the contract between host and controller depends on neither",
 	},
 	"hostd/endpoint": {
-		May: []string{"hostd/hostpb", "reconciler/packet"}, Core: true,
+		May: []string{"reconciler/packet"}, Core: true,
 		Why: "what to plumb and report is a function of requests and events",
 	},
 	"hostd/nic": {
