@@ -209,7 +209,7 @@ _ingress := [rule |
 ] if {
 	now := input.now
 	ports := input.ports.dst
-	peers := input.src.keys
+	peers := input.peers.dst
 	groups := input.dst.groups
 	vpc := index.vpcs[input.dst.vpc]
 	rules := vpc.rules
@@ -233,7 +233,7 @@ _egress := [rule |
 ] if {
 	now := input.now
 	ports := input.ports.src
-	peers := input.dst.keys
+	peers := input.peers.src
 	groups := input.src.groups
 	vpc := index.vpcs[input.src.vpc]
 	rules := vpc.rules

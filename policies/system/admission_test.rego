@@ -3,7 +3,7 @@ package daoli.admission_test
 import data.daoli.admission
 import data.daoli.fixture
 
-# An endpoint; keys are the peers that select it.
+# An endpoint, and the keys of the peers that select it.
 _endpoint(vpc, subnet, groups, keys) := {
 	"tenant": "acme",
 	"vpc": vpc,
@@ -35,13 +35,14 @@ _eight := _outside(["cidr:8.0.0.0/8!8.8.8.0/24"])
 
 _elsewhere := _outside([])
 
-# The decision for ports (the keys of the ports that match) at the time now.
+# The decision for ports (the keys of those that hold the port) at the time now.
 _at(now, src, dst, ports) := decision if {
 	query := {
-		"src": src,
-		"dst": dst,
+		"src": object.remove(src, ["keys"]),
+		"dst": object.remove(dst, ["keys"]),
 		"proto": "tcp",
 		"port": 1,
+		"peers": {"src": dst.keys, "dst": src.keys},
 		"ports": {"src": ports, "dst": ports},
 		"now": now,
 	}
@@ -189,6 +190,12 @@ test_an_empty_input_is_not_allowed if {
 }
 
 test_without_an_index_nothing_is_allowed if {
-	query := {"src": _web, "dst": _web, "ports": {"src": [], "dst": []}, "now": 0}
+	query := {
+		"src": _web,
+		"dst": _web,
+		"peers": {"src": [], "dst": []},
+		"ports": {"src": [], "dst": []},
+		"now": 0,
+	}
 	not admission.decision.verdict == "allow" with input as query
 }

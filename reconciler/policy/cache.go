@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"sync/atomic"
-
-	"github.com/daolinet/daolinet/reconciler/inventory"
-)
+import "sync/atomic"
 
 // ways is how many entries share one place of a cache.
 const ways = 4
@@ -60,8 +56,6 @@ func (c *cache[K, V]) put(hash uint64, k K, v *V) {
 func (k decisionKey) hash() uint64 {
 	return mix(uint64(k.src)<<32|uint64(k.dst)) ^ mix(uint64(k.proto)<<16|uint64(k.port)|1<<40)
 }
-
-func hashIdentity(id inventory.IdentityID) uint64 { return mix(uint64(id)) }
 
 func mix(x uint64) uint64 {
 	x ^= x >> 33

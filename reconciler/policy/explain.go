@@ -79,7 +79,10 @@ func (s side) section(g *spec.SecurityGroup) *spec.Section {
 func (p *Policy) explainClosed(now time.Time, q Query, s side) []string {
 	var lines []string
 	var near []nearRule
-	other := p.selectors.keys(s.other)
+	var other []string
+	if words := p.words[s.self.VPC]; words != nil {
+		other = words.peers.keys(s.other)
+	}
 	for _, name := range s.self.Groups {
 		g := p.network.Groups[s.self.VPC][name]
 		if g == nil || s.section(g) == nil {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -18,17 +19,24 @@ const never = math.MaxInt64
 // describes the document. Its size is that of the YAML times a constant: a rule
 // stands once under each of its peers, and its ports are one key together.
 type indexer struct {
-	selectors *selectors
-	ports     map[spec.VPCID]*portLists
-	ends      []int64 // each `until`, in seconds since 1970
-	terms     map[string]*ast.Term
+	words    map[spec.VPCID]*words
+	prefixes prefixes
+	ends     []int64 // each `until`, in seconds since 1970
+	terms    map[string]*ast.Term
+}
+
+// words are the peers and ports that the rules of one VPC name.
+type words struct {
+	vpc   uint32 // a number for the VPC, from 1
+	peers *selectors
+	ports *portLists
 }
 
 func newIndexer() *indexer {
 	return &indexer{
-		selectors: newSelectors(),
-		ports:     map[spec.VPCID]*portLists{},
-		terms:     map[string]*ast.Term{},
+		words:    map[spec.VPCID]*words{},
+		prefixes: prefixes{known: map[netip.Prefix]bool{}},
+		terms:    map[string]*ast.Term{},
 	}
 }
 
@@ -36,7 +44,7 @@ func newIndexer() *indexer {
 func (x *indexer) index(network *spec.Network) ast.Value {
 	vpcs := make([][2]*ast.Term, 0, len(network.VPCs))
 	for id, vpc := range network.VPCs {
-		x.ports[id] = newPortLists()
+		x.words[id] = &words{vpc: uint32(len(x.words) + 1), peers: newSelectors(), ports: newPortLists()}
 		vpcs = append(vpcs, [2]*ast.Term{x.str(string(id)), x.vpc(vpc, network.Groups[id])})
 	}
 	slices.Sort(x.ends)
@@ -98,12 +106,13 @@ func (x *indexer) defaulting(v *spec.VPC, is string, at spec.Pos) *ast.Term {
 // a rule is its place there, so ranks of one side are in order of group name and
 // index.
 func (x *indexer) section(g *spec.SecurityGroup, s *spec.Section, rules *[]*ast.Term) *ast.Term {
+	words := x.words[g.VPC]
 	ranks := map[string]map[string][]*ast.Term{} // by ports, by peer
 	for i := range s.Rules {
 		r := &s.Rules[i]
 		rank := ast.InternedTerm(len(*rules))
 		*rules = append(*rules, x.rule(r))
-		ports, found := x.ports[g.VPC].add(r)
+		ports, found := words.ports.add(r)
 		if !found {
 			continue
 		}
@@ -111,7 +120,8 @@ func (x *indexer) section(g *spec.SecurityGroup, s *spec.Section, rules *[]*ast.
 			ranks[ports] = map[string][]*ast.Term{}
 		}
 		for _, peer := range peersOf(r) {
-			key := x.selectors.add(&peer)
+			key := words.peers.add(&peer)
+			x.addPrefixes(&peer)
 			ranks[ports][key] = append(ranks[ports][key], rank)
 		}
 	}
@@ -127,6 +137,15 @@ func (x *indexer) section(g *spec.SecurityGroup, s *spec.Section, rules *[]*ast.
 		)))
 	}
 	return ast.ObjectTerm(section...)
+}
+
+func (x *indexer) addPrefixes(p *spec.Peer) {
+	if p.CIDR.IsValid() {
+		x.prefixes.add(p.CIDR)
+	}
+	for _, except := range p.Except {
+		x.prefixes.add(except)
+	}
 }
 
 // peersOf returns a rule's peers, with one for anybody where it names none.

@@ -131,6 +131,41 @@ func TestStepsDoNotGrowWithRules(t *testing.T) {
 	}
 }
 
+// TestStrangersRulesCostNothing has a tenant that names another's endpoints, and
+// outside addresses, in thousands of ways: the other's queries must not notice.
+func TestStrangersRulesCostNothing(t *testing.T) {
+	var hostile []spec.Rule
+	for i := range 2000 {
+		named := rule("role=web")
+		named.Peers[0].VPC = "acme/prod"
+		named.Peers[0].Labels[fmt.Sprintf("n%d", i)] = "1"
+		hostile = append(hostile, named, rule(fmt.Sprintf("0.0.0.0/0!9.%d.%d.0/24", i/256, i%256)))
+	}
+	src, dst := endpoint("acme/prod/a", "a", "role=web"), endpoint("acme/prod/a", "a")
+	for i := range 2000 {
+		src.Labels[fmt.Sprintf("n%d", i)] = "1"
+	}
+	calm := func() *world {
+		return newWorld().
+			vpc("acme/prod", "deny", "allow").
+			vpc("globex/prod", "deny", "allow").
+			group("acme/prod", "a", ingress(rule("role=web")), egress(rule("8.0.0.0/8"), rule("group:a")))
+	}
+	p := calm().compile(t)
+	attacked := calm().group("globex/prod", "h", ingress(hostile...), egress(hostile...)).compile(t)
+	for _, q := range []struct{ before, after policy.Query }{
+		{query(src, dst, "tcp/1"), query(src, dst, "tcp/1")},
+		{query(src, outside(p, "8.8.8.8"), "tcp/1"), query(src, outside(attacked, "8.8.8.8"), "tcp/1")},
+	} {
+		if a, b := p.Steps(q.before), attacked.Steps(q.after); a != b {
+			t.Errorf("%d steps without the stranger's rules, %d with them", a, b)
+		}
+		if d := attacked.Decide(now, q.after); d.Verdict != policy.Allow {
+			t.Errorf("Decide = %+v, want allow", d)
+		}
+	}
+}
+
 // bigWorld has about n rules: in groups of ten, and in the group g0 as many
 // again that do not match.
 func bigWorld(n int) *world {

@@ -6,29 +6,85 @@ import (
 	"github.com/daolinet/daolinet/reconciler/inventory"
 )
 
-// identityInput is input.src or input.dst.
-type identityInput struct{ term *ast.Term }
-
-// input returns what a query says of id under this policy.
-func (p *Policy) input(id *inventory.Identity) *ast.Term {
-	hash := hashIdentity(id.ID)
-	if in := p.inputs.get(hash, id.ID); in != nil && id.ID != 0 {
-		return in.term
+// queryInput returns the document input of q after the first passed ends. It is
+// made of what the decision cache has as key, and of passed: nothing else may
+// enter here.
+func (p *Policy) queryInput(passed int, q Query) *ast.Term {
+	lastEnd := int64(0)
+	if passed > 0 {
+		lastEnd = p.ends[passed-1]
 	}
-	in := &identityInput{term: p.identityTerm(id)}
-	if id.ID != 0 {
-		p.inputs.put(hash, id.ID, in)
-	}
-	return in.term
+	return ast.ObjectTerm(
+		pair("src", p.identityInput(q.Src)),
+		pair("dst", p.identityInput(q.Dst)),
+		pair("proto", ast.StringTerm(protoName(q.Proto))),
+		pair("port", ast.InternedTerm(int(q.Port))),
+		pair("peers", ast.ObjectTerm(
+			pair("src", p.peersInput(q.Src, q.Dst)),
+			pair("dst", p.peersInput(q.Dst, q.Src)),
+		)),
+		pair("ports", ast.ObjectTerm(
+			pair("src", p.portsInput(q.Src, q)),
+			pair("dst", p.portsInput(q.Dst, q)),
+		)),
+		pair("now", number(lastEnd)),
+	)
 }
 
-func (p *Policy) identityTerm(id *inventory.Identity) *ast.Term {
-	keys := pair("keys", stringsTerm(p.selectors.keys(id)))
+// identityInput returns input.src or input.dst.
+func (p *Policy) identityInput(id *inventory.Identity) *ast.Term {
+	return p.cached(inputKey{identity: id.ID}, func() *ast.Term { return identityTerm(id) })
+}
+
+// peersInput returns the keys of the peers in the rules of self's VPC that
+// select other.
+func (p *Policy) peersInput(self, other *inventory.Identity) *ast.Term {
+	words := p.words[self.VPC]
+	if words == nil {
+		return ast.InternedEmptyArray
+	}
+	return p.cached(inputKey{identity: other.ID, vpc: words.vpc}, func() *ast.Term {
+		return stringsTerm(words.peers.keys(other))
+	})
+}
+
+// portsInput returns the keys of the ports in the rules of self's VPC that hold
+// the port of q.
+func (p *Policy) portsInput(self *inventory.Identity, q Query) *ast.Term {
+	words := p.words[self.VPC]
+	if words == nil {
+		return ast.InternedEmptyArray
+	}
+	return words.ports.holding(q.Proto, q.Port)
+}
+
+// inputKey finds a part of the input: an identity's own, or with the number of a
+// VPC, its keys there.
+type inputKey struct {
+	identity inventory.IdentityID
+	vpc      uint32
+}
+
+// cached returns the part under k, which build makes if it is not there. What
+// an identity that is not interned says is not kept.
+func (p *Policy) cached(k inputKey, build func() *ast.Term) *ast.Term {
+	if k.identity == 0 {
+		return build()
+	}
+	hash := mix(uint64(k.vpc)<<32 | uint64(k.identity))
+	if t := p.inputs.get(hash, k); t != nil {
+		return t
+	}
+	t := build()
+	p.inputs.put(hash, k, t)
+	return t
+}
+
+func identityTerm(id *inventory.Identity) *ast.Term {
 	if id.Outside {
 		return ast.ObjectTerm(
 			pair("outside", ast.InternedTerm(true)),
-			pair("groups", ast.ArrayTerm()),
-			keys,
+			pair("groups", ast.InternedEmptyArray),
 		)
 	}
 	labels := make([][2]*ast.Term, 0, len(id.Labels))
@@ -41,39 +97,7 @@ func (p *Policy) identityTerm(id *inventory.Identity) *ast.Term {
 		pair("subnet", ast.StringTerm(id.Subnet)),
 		pair("groups", stringsTerm(id.Groups)),
 		pair("labels", ast.ObjectTerm(labels...)),
-		keys,
 	)
-}
-
-// queryInput returns the document input of q after the first passed ends. It is
-// made of what the decision cache has as key, and of passed: nothing else may
-// enter here.
-func (p *Policy) queryInput(passed int, q Query) *ast.Term {
-	lastEnd := int64(0)
-	if passed > 0 {
-		lastEnd = p.ends[passed-1]
-	}
-	return ast.ObjectTerm(
-		pair("src", p.input(q.Src)),
-		pair("dst", p.input(q.Dst)),
-		pair("proto", ast.StringTerm(protoName(q.Proto))),
-		pair("port", ast.InternedTerm(int(q.Port))),
-		pair("ports", ast.ObjectTerm(
-			pair("src", p.portsHolding(q.Src, q)),
-			pair("dst", p.portsHolding(q.Dst, q)),
-		)),
-		pair("now", number(lastEnd)),
-	)
-}
-
-// portsHolding returns the keys of the ports in the rules of id's VPC that hold
-// the port of q.
-func (p *Policy) portsHolding(id *inventory.Identity, q Query) *ast.Term {
-	lists := p.ports[id.VPC]
-	if lists == nil {
-		return ast.InternedEmptyArray
-	}
-	return lists.holding(q.Proto, q.Port)
 }
 
 func stringsTerm(values []string) *ast.Term {

@@ -22,6 +22,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/spec"
@@ -32,12 +34,12 @@ import (
 type Policy struct {
 	revision  string
 	network   *spec.Network
-	selectors *selectors
-	ports     map[spec.VPCID]*portLists
+	words     map[spec.VPCID]*words
+	prefixes  prefixes
 	ends      []int64 // each `until` of the network once, in seconds since 1970, sorted
 	evaluator *evaluator
 
-	inputs    *cache[inventory.IdentityID, identityInput]
+	inputs    *cache[inputKey, ast.Term]
 	decisions *cache[decisionKey, cachedDecision]
 
 	hits, misses, errors, timeouts atomic.Uint64
@@ -52,8 +54,8 @@ type Stats struct {
 }
 
 const (
-	cachedDecisions  = 1 << 16
-	cachedIdentities = 1 << 14
+	cachedDecisions = 1 << 16
+	cachedInputs    = 1 << 15
 )
 
 // decisionKey is all that a decision depends on under one revision, but for the
@@ -87,11 +89,11 @@ func Compile(rev string, network *spec.Network, modules fs.FS) (*Policy, error) 
 	return &Policy{
 		revision:  rev,
 		network:   network,
-		selectors: x.selectors,
-		ports:     x.ports,
+		words:     x.words,
+		prefixes:  x.prefixes,
 		ends:      x.ends,
 		evaluator: evaluator,
-		inputs:    newCache[inventory.IdentityID, identityInput](cachedIdentities),
+		inputs:    newCache[inputKey, ast.Term](cachedInputs),
 		decisions: newCache[decisionKey, cachedDecision](cachedDecisions),
 	}, nil
 }
@@ -135,7 +137,7 @@ func (p *Policy) Decide(now time.Time, q Query) Decision {
 // OutsideCIDRs returns the prefixes of the network's cidr peers, their excepts
 // included, that a lies in, the widest first. Outside addresses with the same
 // prefixes are one identity.
-func (p *Policy) OutsideCIDRs(a netip.Addr) []netip.Prefix { return p.selectors.containing(a) }
+func (p *Policy) OutsideCIDRs(a netip.Addr) []netip.Prefix { return p.prefixes.containing(a) }
 
 // passed returns how many ends lie at or before now.
 func (p *Policy) passed(now time.Time) int {

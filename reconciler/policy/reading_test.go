@@ -244,7 +244,7 @@ func TestDecideAsWritten(t *testing.T) {
 	seed := rand.Uint64()
 	d := dice{rand.New(rand.NewPCG(seed, 0))}
 	reasons := map[string]int{}
-	for range 60 {
+	for range 30 {
 		w := d.network()
 		p := w.compile(t).Peer("a/x", "b/z")
 		peered := map[spec.VPCID]spec.VPCID{"a/x": "b/z", "b/z": "a/x"}

@@ -11,9 +11,10 @@ import (
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
-// selectors knows the peers that the rules of a network name. A peer is a key,
-// a string, and an identity has the keys of all peers that select it: so Rego
-// finds the rules for an identity by looking its keys up.
+// selectors knows the peers that the rules of one VPC name. A peer is a key, a
+// string, and an identity has the keys of all peers that select it: so Rego finds
+// the rules for an identity by looking its keys up. They are those of one VPC, so
+// that no tenant can make another's queries longer.
 //
 //	any                            everybody
 //	vpc:acme/prod                  the endpoints of a VPC
@@ -25,9 +26,6 @@ type selectors struct {
 	used   map[string]bool // the keys that some rule has
 	labels map[labelKey][]labelSelector
 	cidrs  map[netip.Prefix][]cidrSelector
-	// prefixes has each prefix and except; lengths their lengths, sorted.
-	prefixes map[netip.Prefix]bool
-	lengths  []int
 }
 
 // labelKey finds the label selectors of a VPC by their first label.
@@ -48,10 +46,9 @@ type cidrSelector struct {
 
 func newSelectors() *selectors {
 	return &selectors{
-		used:     map[string]bool{},
-		labels:   map[labelKey][]labelSelector{},
-		cidrs:    map[netip.Prefix][]cidrSelector{},
-		prefixes: map[netip.Prefix]bool{},
+		used:   map[string]bool{},
+		labels: map[labelKey][]labelSelector{},
+		cidrs:  map[netip.Prefix][]cidrSelector{},
 	}
 }
 
@@ -72,30 +69,10 @@ func (s *selectors) add(p *spec.Peer) string {
 		except := make(map[netip.Prefix]bool, len(p.Except))
 		for _, prefix := range p.Except {
 			except[prefix] = true
-			s.addPrefix(prefix)
 		}
-		s.addPrefix(p.CIDR)
 		s.cidrs[p.CIDR] = append(s.cidrs[p.CIDR], cidrSelector{key: key, except: except})
 	}
 	return key
-}
-
-func (s *selectors) addPrefix(p netip.Prefix) {
-	s.prefixes[p] = true
-	if i, found := slices.BinarySearch(s.lengths, p.Bits()); !found {
-		s.lengths = slices.Insert(s.lengths, i, p.Bits())
-	}
-}
-
-// containing returns the prefixes that a lies in, the widest first.
-func (s *selectors) containing(a netip.Addr) []netip.Prefix {
-	var found []netip.Prefix
-	for _, bits := range s.lengths {
-		if p, err := a.Prefix(bits); err == nil && s.prefixes[p] {
-			found = append(found, p)
-		}
-	}
-	return found
 }
 
 // keys returns the keys of id that some rule has.
@@ -172,4 +149,28 @@ func peerKey(p *spec.Peer) string {
 		return "cidr:" + p.CIDR.String() + strings.Join(slices.Compact(except), "")
 	}
 	return "vpc:" + string(p.VPC)
+}
+
+// prefixes are the ranges of all cidr peers of a network, excepts included.
+type prefixes struct {
+	known   map[netip.Prefix]bool
+	lengths []int // in bits, each once, sorted
+}
+
+func (s *prefixes) add(p netip.Prefix) {
+	s.known[p] = true
+	if i, found := slices.BinarySearch(s.lengths, p.Bits()); !found {
+		s.lengths = slices.Insert(s.lengths, i, p.Bits())
+	}
+}
+
+// containing returns the prefixes that a lies in, the widest first.
+func (s *prefixes) containing(a netip.Addr) []netip.Prefix {
+	var found []netip.Prefix
+	for _, bits := range s.lengths {
+		if p, err := a.Prefix(bits); err == nil && s.known[p] {
+			found = append(found, p)
+		}
+	}
+	return found
 }

@@ -53,9 +53,9 @@ func TestMissingInputNeverAllows(t *testing.T) {
 func TestMissingInputMissesNoDeny(t *testing.T) {
 	p := table().compile(t).Peer("acme/prod", "globex/prod")
 	for _, c := range append(decideCases(p), peeringCases(p)...) {
-		names := []string{"now", "src.groups", "dst.keys", "ports.src"}
+		names := []string{"now", "src.groups", "peers.src", "ports.src"}
 		if !c.dst.Outside { // what lies outside has no rules
-			names = append(names, "dst.groups", "src.keys", "ports.dst")
+			names = append(names, "dst.groups", "peers.dst", "ports.dst")
 		}
 		for _, name := range names {
 			d, err := p.EvalInput(brokenInputs(p.Input(query(c.src, c.dst, c.port)))[name])
