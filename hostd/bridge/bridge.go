@@ -116,7 +116,15 @@ func (b *Bridge) Ensure(ctx context.Context, s Setup) error {
 	if slices.Equal(have, targets) {
 		targets = nil
 	}
-	if _, err := b.tools.vsctl(ctx, ensureArgs(b.cfg, s, targets)...); err != nil {
+	args := ensureArgs(b.cfg, s, targets)
+	idle, err := b.tools.vsctl(ctx, "--if-exists", "get", "Open_vSwitch", ".", "other_config:max-idle")
+	if err != nil {
+		return fmt.Errorf("read max-idle of Open vSwitch: %w", err)
+	}
+	if strings.TrimSpace(string(idle)) == "" { // an operator's own value stays
+		args = append(args, "--", "set", "Open_vSwitch", ".", fmt.Sprintf("other_config:max-idle=%d", maxIdle/time.Millisecond))
+	}
+	if _, err := b.tools.vsctl(ctx, args...); err != nil {
 		return fmt.Errorf("make bridge %q: %w", b.cfg.Name, err)
 	}
 	return nil

@@ -65,8 +65,15 @@ func TestEnsureMakesTheBridgeAsDesigned(t *testing.T) {
 		}
 		return out
 	})
+	if got := o.Vsctl("get", "Open_vSwitch", ".", "other_config:max-idle"); got != `"1000"` {
+		t.Errorf("max-idle is %s; want 1000", got)
+	}
+	o.Vsctl("set", "Open_vSwitch", ".", "other_config:max-idle=7000")
 	if err := b.Ensure(t.Context(), setup); err != nil {
 		t.Errorf("Ensure again = %v", err)
+	}
+	if got := o.Vsctl("get", "Open_vSwitch", ".", "other_config:max-idle"); got != `"7000"` {
+		t.Errorf("max-idle after Ensure again is %s; want the operator's 7000", got)
 	}
 	if err := b.Delete(t.Context()); err != nil {
 		t.Error(err)

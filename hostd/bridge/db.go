@@ -24,6 +24,13 @@ const (
 	// backoffDelay is how long after a start of the switch its controllers'
 	// rows are true again: OVS refreshes them every 5 s.
 	backoffDelay = 10 * time.Second
+	// maxIdle is how long the datapath caches a flow that nobody uses (max-idle of
+	// ovs-vswitchd.conf.db(5), there 10 s). Each new session makes the switch look
+	// at all cached flows again. At 200 new sessions per second through three
+	// switches on two cores, 1 s instead of 10 took the 99th percentile of first
+	// packets from 140-500 ms to 20 ms; a packet that finds its flow no longer
+	// cached costs one upcall, some 0.1 ms.
+	maxIdle = time.Second
 )
 
 // ownerKey is where an interface's external ids name who it belongs to.

@@ -165,6 +165,26 @@ func TestLoadNamesFileAndLine(t *testing.T) {
 	}
 }
 
+func TestExamplesLoad(t *testing.T) {
+	dirs, err := filepath.Glob("../../examples/*/tenants.yaml")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for i := range dirs {
+		dirs[i] = filepath.Dir(dirs[i])
+	}
+	for _, dir := range append(dirs, "../../specs") {
+		r, err := gitsource.ReadDir(dir, "")
+		if err != nil {
+			t.Errorf("%s: %v", dir, err)
+			continue
+		}
+		if pol, errs := Load(r); len(errs) > 0 || len(pol.Network().VPCs) == 0 {
+			t.Errorf("%s: %q", dir, errs)
+		}
+	}
+}
+
 // TestRunKeepsTheLastGoodRevision edits a watched directory under a running
 // controller: a bad edit is refused by name, the good one before it stays, and
 // the next good one is taken.

@@ -366,6 +366,29 @@ func TestCountersReachTheSession(t *testing.T) {
 	}
 }
 
+func TestMovedEndpointKeepsItsAddressWithoutRest(t *testing.T) {
+	b := started(t)
+	ip := netip.MustParseAddr("10.1.0.40")
+	ask := func(host, name string) engine.LeaseGiven {
+		b.other = nil
+		b.step(engine.LeaseAsked{Conn: 1, ID: 3, Host: host, Tenant: "acme", VPC: "prod", Subnet: "web", Name: name, IP: ip})
+		return b.other[len(b.other)-1].(engine.LeaseGiven)
+	}
+	if got := ask("h1", "a"); got.Err != "" {
+		t.Fatal(got.Err)
+	}
+	if got := ask("h2", "a"); got.Err == "" {
+		t.Error("the address was given to another host while it was held")
+	}
+	b.step(engine.LeaseReleased{Host: "h1", VPC: "acme/prod", IP: ip, Name: "a"})
+	if got := ask("h2", "aa"); got.Err == "" {
+		t.Error("another endpoint got the address without a rest")
+	}
+	if got := ask("h2", "a"); got.Err != "" {
+		t.Errorf("the same endpoint on another host: %s", got.Err)
+	}
+}
+
 // TestEventsThatComeTwiceChangeNothing replays what switches and hosts say.
 func TestEventsThatComeTwiceChangeNothing(t *testing.T) {
 	b := started(t)

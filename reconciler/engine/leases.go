@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/inventory"
@@ -39,6 +40,9 @@ func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
 	}
 	holder := holderOf(vpc, ev.Name, ev.Host)
 	taken := e.leasesWithSeen(vpc)
+	if l, found := taken[ev.IP]; found && !l.Released.IsZero() && strings.HasPrefix(l.Holder, holderOf(vpc, ev.Name, "")) {
+		taken[ev.IP] = ipam.Lease{Holder: holder} // it moved here with its address, which need not rest
+	}
 	ip, err := ipam.Pick(sub.CIDR, func(netip.Addr) bool { return false }, taken, ipam.Request{Holder: holder, IP: ev.IP}, now)
 	if err != nil {
 		return netip.Addr{}, err

@@ -56,12 +56,13 @@ func lineCount(file []byte) int {
 	return 1 + bytes.Count(file, []byte("\n")) + bytes.Count(file, []byte("\r"))
 }
 
-// rewritten returns the file as yaml.v3 writes what it has read of it.
+// rewritten returns the file in another style: without comments, in block style
+// and with all strings in quotes.
 func rewritten(t *testing.T, file []byte) string {
 	var b bytes.Buffer
 	dec, enc := yaml.NewDecoder(bytes.NewReader(file)), yaml.NewEncoder(&b)
 	for {
-		var doc any
+		var doc yaml.Node
 		err := dec.Decode(&doc)
 		if errors.Is(err, io.EOF) {
 			break
@@ -69,10 +70,8 @@ func rewritten(t *testing.T, file []byte) string {
 		if err != nil {
 			t.Fatalf("yaml.v3 doesn't read what Load accepts: %v", err)
 		}
-		if doc == nil {
-			continue
-		}
-		if err := enc.Encode(doc); err != nil {
+		restyle(&doc)
+		if err := enc.Encode(&doc); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,4 +79,14 @@ func rewritten(t *testing.T, file []byte) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+func restyle(n *yaml.Node) {
+	n.Style, n.HeadComment, n.LineComment, n.FootComment = 0, "", "", ""
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	for _, c := range n.Content {
+		restyle(c)
+	}
 }

@@ -2,5 +2,7 @@
 
 package spec_test
 
-// slowness is by how much the bounds are to be multiplied.
-const slowness = 1
+const (
+	slowness = 1  // the bounds are multiplied by it
+	many     = 64 // files of a large tree
+)

@@ -2,5 +2,7 @@
 
 package spec_test
 
-// slowness is by how much the race detector lengthens and enlarges.
-const slowness = 15
+const (
+	slowness = 15 // the race detector lengthens and enlarges about so
+	many     = 4  // files of a large tree
+)

@@ -206,6 +206,21 @@ func (f *fabric) await(c *inside.Capture, what string, match func(*inside.Captur
 	return got
 }
 
+// upTo waits for a frame with that text and returns what the capture collected
+// before the first such.
+func (f *fabric) upTo(c *inside.Capture, text string) []inside.Captured {
+	f.t.Helper()
+	has := func(c *inside.Captured) bool { return strings.Contains(string(c.Payload), text) }
+	f.await(c, fmt.Sprintf("%q", text), has)
+	frames := c.Frames()
+	for i := range frames {
+		if has(&frames[i]) {
+			return frames[:i]
+		}
+	}
+	return frames
+}
+
 // device opens a packet socket on a container's interface.
 func (f *fabric) device(e *netns.Endpoint) *inside.Device {
 	f.t.Helper()

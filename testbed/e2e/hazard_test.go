@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"regexp"
@@ -69,6 +70,7 @@ func (f *fabric) pair() pair {
 	f.t.Helper()
 	p := pair{client: f.attach("h1:acme/prod/web/web1", "web"), server: f.attach("h2:acme/prod/db/db1")}
 	f.serveTCP(p.server, 5432, "")
+	f.serveUDP(p.server, 5432, "")
 	p.conn = f.dial(p.client, "tcp4", 0, p.server.AddrPort(5432))
 	f.exchange(p.conn, "", "hello")
 	return p
@@ -92,17 +94,26 @@ func expiredFlow(f *fabric, guarded bool) string {
 			f.t.Fatal(err)
 		}
 	}
-	err := exchange(p.conn, "", "after the flows of h2 have gone")
-	for _, c := range wire.Frames() {
-		if c.Proto == inside.TCP && c.Flags&inside.RST != 0 && c.Src == f.Host("h2").Addr.Addr() {
-			return fmt.Sprintf("h2 answered %s; the client got: %v", &c.Frame, err)
-		}
+	const text = "after the flows of h2 have gone"
+	err := exchange(p.conn, "", text)
+	reset := func(c *inside.Captured) bool {
+		return c.Proto == inside.TCP && c.Flags&inside.RST != 0 && c.Src == f.Host("h2").Addr.Addr()
 	}
 	if errors.Is(err, syscall.ECONNRESET) {
-		return err.Error()
+		c := f.await(wire, "the RST that the client got", reset)
+		return fmt.Sprintf("h2 answered %s; the client got: %v", &c.Frame, err)
 	}
 	if err != nil {
 		f.t.Errorf("the connection did not go on after its flows were made again: %v", err)
+		return ""
+	}
+	f.await(wire, "the answer", func(c *inside.Captured) bool {
+		return c.Src == f.Host("h2").Addr.Addr() && strings.Contains(string(c.Payload), text)
+	})
+	for _, c := range wire.Frames() {
+		if reset(&c) {
+			return fmt.Sprintf("h2 answered %s though the client went on", &c.Frame)
+		}
 	}
 	return ""
 }
@@ -120,7 +131,9 @@ func equalSourcePorts(f *fabric, guarded bool) string {
 		f.exchange(conns[i], "", "hello from "+c.Name)
 	}
 	at := f.capture(server.Namespace, "eth0")
+	last := []string{"text of web1, number 99", "text of web2, number 99"}
 	if !guarded {
+		last = last[1:]
 		first, second := f.session(clients[0], server, "tcp", 5432), f.session(clients[1], server, "tcp", 5432)
 		fl := f.forwardFlow("h1", second, clients[1].Port)
 		own, other := fmt.Sprintf("set_field:%d->tcp_dst", second.WirePorts[0]), fmt.Sprintf("set_field:%d->tcp_dst", first.WirePorts[0])
@@ -128,7 +141,7 @@ func equalSourcePorts(f *fabric, guarded bool) string {
 			f.t.Fatalf("flow %s; want %s in it", fl, own)
 		}
 		f.replace("h1", fl, strings.Replace(fl.Actions, own, other, 1))
-		conns[1].Write([]byte("text of web2"))
+		io.WriteString(conns[1], last[0])
 	} else {
 		var wg sync.WaitGroup
 		for i, c := range conns {
@@ -143,7 +156,9 @@ func equalSourcePorts(f *fabric, guarded bool) string {
 		}
 		wg.Wait()
 	}
-	f.await(at, "text of web2 at the server", func(c *inside.Captured) bool { return strings.Contains(string(c.Payload), "text of web2") })
+	for _, text := range last {
+		f.upTo(at, text)
+	}
 	for _, c := range at.Frames() {
 		for i, client := range clients {
 			if strings.Contains(string(c.Payload), fmt.Sprintf("text of web%d", i+1)) && !c.Outgoing && c.Src != client.Addr {
@@ -186,23 +201,22 @@ func overlappingAddresses(f *fabric, guarded bool) string {
 	fl.Match, fl.Priority = withoutField(fl.Match, "in_port"), fl.Priority+20
 	f.add("h1", fl)
 	at := f.capture(acme.server.Namespace, "eth0")
-	f.tryDial(sides["globex"].client, "tcp4", 45455, acme.server.AddrPort(5432), 300*time.Millisecond) // how it ends is not the point
-	for _, c := range at.Frames() {
-		if c.SrcPort == 45455 {
-			return fmt.Sprintf("acme's server got globex's %s", &c.Frame)
-		}
-	}
-	return ""
+	go f.tryDial(sides["globex"].client, "tcp4", 45455, acme.server.AddrPort(5432), time.Second) // how it ends is not the point
+	c := f.await(at, "globex's SYN at acme's server", func(c *inside.Captured) bool { return c.SrcPort == 45455 })
+	return fmt.Sprintf("acme's server got globex's %s", &c.Frame)
 }
 
-// spoofing is a hazard of frames that web2 of h1 sends though they are not its
-// own. It lets the frames out, then an honest one after them, and looks at the
-// server and on the wire what came through.
+// spoofing is a hazard of frames that an attacker sends though they are not its
+// own. It lets the frames out, and behind them an honest packet of a new session,
+// which takes the way through the controller that the frames may have taken.
+// Then it looks at the server and on the wire what came before.
 func (f *fabric) spoofing(p pair, attacker *netns.Endpoint, frames ...inside.Frame) string {
 	f.t.Helper()
-	conn := f.dial(attacker, "tcp4", 0, p.server.AddrPort(5432))
-	f.exchange(conn, "", "hello")
-	at, wire := f.capture(p.server.Namespace, "eth0"), f.wire("h1")
+	f.exchange(f.dial(attacker, "tcp4", 0, p.server.AddrPort(5432)), "", "hello")
+	captures := map[string]*inside.Capture{"server": f.capture(p.server.Namespace, "eth0")}
+	if attacker.Host != p.server.Host {
+		captures["wire"] = f.wire(attacker.Host)
+	}
 	dev := f.device(attacker)
 	for _, fr := range frames {
 		fr.Payload = []byte("not honest")
@@ -210,15 +224,14 @@ func (f *fabric) spoofing(p pair, attacker *netns.Endpoint, frames ...inside.Fra
 			f.t.Fatal(err)
 		}
 	}
-	f.exchange(conn, "", "honest")
-	for _, place := range []struct {
-		name   string
-		frames []inside.Captured
-	}{{"server", at.Frames()}, {"wire", wire.Frames()}} {
-		for _, c := range place.frames {
+	udp := f.dial(attacker, "udp4", 0, p.server.AddrPort(5432))
+	f.exchange(udp, "", "first") // not on the wire: the controller delivers it
+	f.exchange(udp, "", "is honest")
+	for place, capture := range captures {
+		for _, c := range f.upTo(capture, "is honest") {
 			// Lifted to the controller, in a PacketIn, it may be.
 			if c.DstPort != netns.OpenFlowPort && strings.Contains(string(c.Payload), "not honest") {
-				return fmt.Sprintf("at the %s: %s", place.name, &c.Frame)
+				return fmt.Sprintf("at the %s: %s", place, &c.Frame)
 			}
 		}
 	}
@@ -401,7 +414,7 @@ func backwardsOpening(f *fabric, guarded bool) string {
 		return !c.Outgoing && c.Proto == inside.TCP && c.SrcPort == port && c.DstPort == 5432 && c.Ack == 78
 	})
 	f.exchange(p.conn, "", "the connection itself goes on")
-	for _, c := range atA.Frames() {
+	for _, c := range f.upTo(atA, "the connection itself goes on") {
 		if !c.Outgoing && c.Proto == inside.TCP && c.DstPort == port && c.Flags&(inside.SYN|inside.ACK) == inside.SYN {
 			return fmt.Sprintf("the client got %s", &c.Frame)
 		}

@@ -92,7 +92,7 @@ func TestDeniedAndIsolatedAttemptsFailAsTheSpecSays(t *testing.T) {
 		t.Error("another tenant's attempt was answered; want silence")
 	}
 	f.exchange(f.dial(web, "tcp4", 0, db.AddrPort(5432)), "db ", "still there")
-	for _, frame := range at.Frames() {
+	for _, frame := range f.upTo(at, "still there") {
 		if frame.SrcPort == 40404 {
 			t.Errorf("db1 saw another tenant's packet: %s", &frame.Frame)
 		}
@@ -129,10 +129,11 @@ func TestWirePacketsAreTheContainersPacketsInHostsAddresses(t *testing.T) {
 	if err := f.ping(web, db.Addr); err != nil {
 		t.Error(err)
 	}
+	f.exchange(udp, "", "the end")
 	s1, s2 := f.Host("h1").Addr.Addr(), f.Host("h2").Addr.Addr()
 	tenants := netip.MustParsePrefix("10.0.0.0/8")
 	byKey := map[string]inside.Captured{}
-	for _, c := range wire.Frames() {
+	for _, c := range f.upTo(wire, "the end") {
 		if c.EthType != inside.EtherIPv4 || c.Proto != inside.TCP && c.Proto != inside.UDP && c.Proto != inside.ICMP {
 			continue
 		}
@@ -144,7 +145,7 @@ func TestWirePacketsAreTheContainersPacketsInHostsAddresses(t *testing.T) {
 		}
 	}
 	compared := 0
-	for _, c := range inA.Frames() {
+	for _, c := range f.upTo(inA, "the end") {
 		if c.EthType != inside.EtherIPv4 || c.Src != db.Addr && c.Dst != db.Addr {
 			continue
 		}

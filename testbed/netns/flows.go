@@ -21,6 +21,8 @@ type Flow struct {
 	Actions  string
 	Packets  uint64
 	Bytes    uint64
+
+	HardTimeout int // seconds; 0: none
 }
 
 // String returns the flow in ovs-ofctl's syntax, without counters.
@@ -146,6 +148,8 @@ func (f *Flow) readStats(stats string) error {
 			f.Cookie = n
 		case "table":
 			f.Table = int(n)
+		case "hard_timeout":
+			f.HardTimeout = int(n)
 		case "n_packets":
 			f.Packets = n
 		case "n_bytes":

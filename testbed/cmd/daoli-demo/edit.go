@@ -101,3 +101,21 @@ func (s *story) lineOf(file, text string) (int, error) {
 	}
 	return strings.Count(before, "\n") + 1, nil
 }
+
+// showLines shows a spec file from the line that begins with text on.
+func (s *story) showLines(file, text string) error {
+	first, err := s.lineOf(file, text)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(s.Specs(), file))
+	if err != nil {
+		return err
+	}
+	for i, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		if i+1 >= first {
+			s.show(fmt.Sprintf("%3d  %s", i+1, line))
+		}
+	}
+	return nil
+}

@@ -53,7 +53,7 @@ func (s *story) talk(from, to *netns.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	s.connections++
+	s.attempts++
 	s.done("ping %s > %s: answered after %.1f ms", from.Addr, to.Addr, ms(d))
 	return nil
 }
@@ -62,12 +62,12 @@ func (s *story) talk(from, to *netns.Endpoint) error {
 func (s *story) ask(from *netns.Endpoint, network string, to netip.AddrPort, text string) (net.Conn, string, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 	defer cancel()
+	s.attempts++
 	c, err := inside.Dial(ctx, from.Namespace, network, 0, to)
 	if err != nil {
 		return nil, "", err
 	}
 	s.closers = append(s.closers, c)
-	s.connections++
 	c.SetDeadline(time.Now().Add(5 * time.Second))
 	if _, err := io.WriteString(c, text); err != nil {
 		return nil, "", err
