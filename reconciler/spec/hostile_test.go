@@ -111,16 +111,16 @@ var hostileTrees = []struct {
 		return filled(many, mib, "apiVersion: daoli.net/v1\nkind: Tenant\nmetadata: {name: t}\nspec:\n  hosts: [", "1, ", "]\n")
 	}, "entries"},
 	{"mistakes in each of many documents", func() fstest.MapFS { return filled(many, mib, "", "a: [b, c]\n---\n", "") }, "more problems are not shown"},
-	{"as many empty rules as fit", func() fstest.MapFS { return rulesIn(many*5/8, "{}") }, ""},
+	{"as many empty rules as fit", func() fstest.MapFS { return rulesIn(max(1, many*5/8), "{}") }, ""},
 	{"too many empty rules", func() fstest.MapFS { return rulesIn(many+6, "{}") }, "tokens"},
 	{"as many peers as fit", func() fstest.MapFS {
-		return rulesIn(many/4, "{from: ["+strings.TrimSuffix(strings.Repeat("{any: true},", 100), ",")+"]}")
+		return rulesIn(max(1, many/4), "{from: ["+strings.TrimSuffix(strings.Repeat("{any: true},", 100), ",")+"]}")
 	}, ""},
 	{"as many ports as fit", func() fstest.MapFS {
-		return rulesIn(many/4, "{ports: ["+strings.TrimSuffix(strings.Repeat("tcp,", 9000), ",")+"]}")
+		return rulesIn(max(1, many/4), "{ports: ["+strings.TrimSuffix(strings.Repeat("tcp,", 9000), ",")+"]}")
 	}, ""},
 	{"references to strangers", func() fstest.MapFS {
-		return rulesIn(many/4, "{from: ["+strings.TrimSuffix(strings.Repeat("{vpc: x/y},", 100), ",")+"]}")
+		return rulesIn(max(1, many/4), "{from: ["+strings.TrimSuffix(strings.Repeat("{vpc: x/y},", 100), ",")+"]}")
 	}, "more problems are not shown"},
 	{"subnets that overlap", func() fstest.MapFS {
 		var b strings.Builder

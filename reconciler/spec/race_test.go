@@ -4,5 +4,5 @@ package spec_test
 
 const (
 	slowness = 15 // the race detector lengthens and enlarges about so
-	many     = 4  // files of a large tree
+	many     = 1  // files of a large tree
 )

@@ -47,7 +47,7 @@ func (t *Testbed) Attach(ctx context.Context, s EndpointSpec) (*Endpoint, error)
 	}
 	tenant, _, _ := strings.Cut(s.VPC, "/")
 	e := &Endpoint{EndpointSpec: s, Namespace: t.Namespace(tenant + "-" + s.Name), testbed: t}
-	if err := ipBatch(ctx, "netns add "+e.Namespace+"\n"); err != nil {
+	if err := t.run.ipBatch(ctx, "netns add "+e.Namespace+"\n"); err != nil {
 		return nil, fmt.Errorf("attach %s: %w", s.Name, err)
 	}
 	if err := e.attach(ctx, h); err != nil {
@@ -128,7 +128,7 @@ func (e *Endpoint) Detach(ctx context.Context) error {
 }
 
 func (e *Endpoint) deleteNamespace(ctx context.Context) error {
-	return ipBatch(context.WithoutCancel(ctx), "netns delete "+e.Namespace+"\n")
+	return e.testbed.run.ipBatch(context.WithoutCancel(ctx), "netns delete "+e.Namespace+"\n")
 }
 
 // Endpoints returns the attached endpoints, sorted by namespace.
@@ -165,7 +165,5 @@ func (e *Endpoint) Exec(ctx context.Context, argv ...string) (string, error) {
 // Command returns a command that ends with ctx, and with the testbed however
 // that ends. Started in inside.Do, it runs in a namespace.
 func (t *Testbed) Command(ctx context.Context, argv ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = t.run.environ()
-	return cmd
+	return t.run.command(ctx, argv...)
 }

@@ -18,7 +18,7 @@ func TestParseFlowsReadsWhatOfctlPrints(t *testing.T) {
 			Match:   "metadata=0/0x1,tcp,in_port=16,nw_src=10.1.0.2,nw_dst=10.1.1.3,tp_src=32768/0x8000,tp_dst=5432",
 			Actions: "set_field:172.31.1.1->ip_src,output:1",
 		},
-		{Table: 3, Actions: "drop"},
+		{Table: 3, Actions: "drop", HardTimeout: 10},
 		{Priority: 32768, Cookie: 1, Packets: 1, Bytes: 2, Match: "in_port=1", Actions: "LOCAL,goto_table:3"},
 	}
 	got, err := parseFlows(dump)

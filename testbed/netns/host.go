@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 )
 
@@ -59,7 +58,7 @@ func (r *run) createDatabase(ctx context.Context) error {
 		{"ovsdb-tool", "transact", file, `["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}]`},
 	}
 	for _, argv := range commands {
-		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		if out, err := r.command(ctx, argv...).CombinedOutput(); err != nil {
 			return fmt.Errorf("create OVS database: %w: %s", err, out)
 		}
 	}

@@ -266,7 +266,7 @@ func TestSweepRemovesWhatAKilledOwnerLeft(t *testing.T) {
 // Whenever the owner dies, the next start removes all of what it had begun.
 func TestSweepRemovesABringUpKilledHalfway(t *testing.T) {
 	parent := shortDir(t)
-	for _, after := range []time.Duration{5, 10, 15, 20, 25, 30, 40, 60, 100} {
+	for _, after := range []time.Duration{5, 8, 10, 12, 14, 16, 18, 20, 22, 25, 28, 30, 35, 40, 50, 60, 80, 100} {
 		owner := ownerCommand(parent)
 		if err := owner.Start(); err != nil {
 			t.Fatal(err)

@@ -45,9 +45,9 @@ func (r *run) start(c command) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}
 	defer out.Close()
-	p.cmd = exec.Command(c.argv[0], c.argv[1:]...)
+	p.cmd = r.command(context.Background(), c.argv...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = append(r.environ(), c.env...)
+	p.cmd.Env = append(p.cmd.Env, c.env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := inside.Do(c.namespace, p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
@@ -62,8 +62,6 @@ func (r *run) start(c command) (*Process, error) {
 	}
 	return p, nil
 }
-
-func (r *run) environ() []string { return append(os.Environ(), markVar+"="+r.dir) }
 
 // PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 	ownerFile = "owner"    // says whose run it is; locked by its owner
 	stateFile = "run.json" // what Open needs
 	pidsDir   = "pids"
+	unborn    = ".new" // ends the directory's name until it has an owner
 )
 
 // markVar is the environment variable that carries the run directory in every
@@ -60,46 +62,58 @@ func newRun(ctx context.Context, parent, prefix string) (*run, error) {
 	if len(r.dir) > 70 {
 		return nil, fmt.Errorf("use run directory %s: too long for unix sockets in it; set TMPDIR to a shorter one", r.dir)
 	}
-	if err := os.MkdirAll(filepath.Join(r.dir, pidsDir), 0o755); err != nil {
-		return nil, fmt.Errorf("make run directory: %w", err)
-	}
-	if err := r.own(); err != nil {
-		os.RemoveAll(r.dir)
-		return nil, err
+	if err := r.create(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(r.dir), os.RemoveAll(r.dir+unborn))
 	}
 	return r, nil
 }
 
-// own writes and locks the owner file. The kernel drops the lock when this
-// process ends, however it ends; child processes do not inherit it.
-func (r *run) own() error {
-	if err := r.writeOwner(false); err != nil {
+// create makes the directory with its owner file, under another name until it
+// is complete: whenever this process is killed, a sweep knows what it sees.
+func (r *run) create() error {
+	for _, dir := range []string{r.dir + unborn, filepath.Join(r.dir+unborn, pidsDir)} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return fmt.Errorf("make run directory: %w", err)
+		}
+	}
+	file := filepath.Join(r.dir+unborn, ownerFile)
+	if err := writeOwner(file, false); err != nil {
 		return err
 	}
-	f, err := os.Open(filepath.Join(r.dir, ownerFile))
+	f, err := os.Open(file)
 	if err != nil {
 		return fmt.Errorf("lock run directory: %w", err)
 	}
+	// The kernel drops the lock when this process ends, however it ends. Child
+	// processes do not inherit it.
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
-		return fmt.Errorf("lock run directory %s: another process owns it: %w", r.dir, err)
+		return fmt.Errorf("lock run directory %s: %w", r.dir, err)
 	}
 	r.lock = f
+	if err := os.Rename(r.dir+unborn, r.dir); err != nil {
+		f.Close()
+		return fmt.Errorf("make run directory: %w", err)
+	}
 	return nil
 }
 
 // detach makes the run outlive this process: until Close of an Open of it, or
 // the machine's next boot.
 func (r *run) detach() error {
-	if err := r.writeOwner(true); err != nil {
+	file := filepath.Join(r.dir, ownerFile)
+	if err := writeOwner(file+".new", true); err != nil {
 		return err
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("detach run: %w", err)
 	}
 	r.lock.Close()
 	r.lock = nil
 	return nil
 }
 
-func (r *run) writeOwner(detached bool) error {
+func writeOwner(file string, detached bool) error {
 	start, err := startTime(os.Getpid())
 	if err != nil {
 		return err
@@ -108,8 +122,7 @@ func (r *run) writeOwner(detached bool) error {
 	if err != nil {
 		return err
 	}
-	// In place, not by rename: the lock is on this very file.
-	if err := os.WriteFile(filepath.Join(r.dir, ownerFile), text, 0o644); err != nil {
+	if err := os.WriteFile(file, text, 0o644); err != nil {
 		return fmt.Errorf("write owner of run: %w", err)
 	}
 	return nil
@@ -140,7 +153,7 @@ func (r *run) removeNamespaces(ctx context.Context) error {
 	for _, n := range names {
 		fmt.Fprintf(&batch, "netns delete %s\n", n)
 	}
-	return ipBatch(ctx, batch.String())
+	return r.ipBatch(ctx, batch.String())
 }
 
 // namespaces returns the run's namespaces that exist.
@@ -172,7 +185,21 @@ func Sweep(ctx context.Context, parent string) ([]string, error) {
 	return sweepLocked(ctx, parent)
 }
 
+// sweepLocked is Sweep by who holds parent's lock, without which no run is born.
 func sweepLocked(ctx context.Context, parent string) ([]string, error) {
+	dead, err := filepath.Glob(filepath.Join(parent, "dl*"+unborn))
+	if err != nil {
+		return nil, err
+	}
+	id := regexp.MustCompile(`^dl[a-z]{0,5}[a-z2-7]{5}$`)
+	for _, dir := range dead {
+		if !id.MatchString(strings.TrimSuffix(filepath.Base(dir), unborn)) {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, fmt.Errorf("remove run that was never born: %w", err)
+		}
+	}
 	owners, err := filepath.Glob(filepath.Join(parent, "dl*", ownerFile))
 	if err != nil {
 		return nil, err
@@ -244,12 +271,19 @@ func lockParent(parent string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// command returns a command with the run's mark, so that it ends with the run.
+func (r *run) command(ctx context.Context, argv ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), markVar+"="+r.dir)
+	return cmd
+}
+
 // ipBatch runs ip(8) commands, one a line.
-func ipBatch(ctx context.Context, commands string) error {
+func (r *run) ipBatch(ctx context.Context, commands string) error {
 	if commands == "" {
 		return nil
 	}
-	cmd := exec.CommandContext(ctx, "ip", "-batch", "-")
+	cmd := r.command(ctx, "ip", "-batch", "-")
 	cmd.Stdin = strings.NewReader(commands)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("ip -batch: %s: %w", bytes.TrimSpace(out), err)

@@ -175,7 +175,7 @@ func (t *Testbed) prepare(ctx context.Context) error {
 		return nil
 	}
 	t.opt.Binaries = filepath.Join(t.Dir, "bin")
-	return Build(ctx, t.opt.Binaries)
+	return build(t.run.command(ctx, buildCommand(t.opt.Binaries)...), t.opt.Binaries)
 }
 
 // Close ends the testbed and removes all of it. It reports a program that had
@@ -304,16 +304,20 @@ func (t *Testbed) start(c command) (*Process, error) {
 // Build builds the programs of a testbed into dir, from the module that the
 // working directory is in.
 func Build(ctx context.Context, dir string) error {
-	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		return fmt.Errorf("build programs: find the module: %w", err)
-	}
+	argv := buildCommand(dir)
+	return build(exec.CommandContext(ctx, argv[0], argv[1:]...), dir)
+}
+
+func buildCommand(dir string) []string {
+	const module = "github.com/daolinet/daolinet/"
+	return []string{"go", "build", "-o", dir,
+		module + "reconciler/cmd/daoli-reconcile", module + "reconciler/cmd/daolictl", module + "hostd/cmd/daoli-hostd"}
+}
+
+func build(cmd *exec.Cmd, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("build programs: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir,
-		"./reconciler/cmd/daoli-reconcile", "./reconciler/cmd/daolictl", "./hostd/cmd/daoli-hostd")
-	cmd.Dir = string(root[:max(0, len(root)-1)])
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build programs: %w\n%s", err, out)
 	}

@@ -57,7 +57,7 @@ func (r *run) buildUnderlay(ctx context.Context, machines []machine) error {
 	for _, m := range machines {
 		fmt.Fprintf(&batch, "netns add %s\n", r.namespace(m.name))
 	}
-	if err := ipBatch(ctx, batch.String()); err != nil {
+	if err := r.ipBatch(ctx, batch.String()); err != nil {
 		return err
 	}
 	if err := setSysctl(r.namespace(routerName), "net/ipv4/ip_forward", "1"); err != nil {

@@ -53,6 +53,7 @@ type realMachine struct {
 	capture   *inside.Capture
 	seen      int // frames of the capture that were observed
 	servers   []*inside.Server
+	listens   []Listen
 }
 
 // NewReal brings a testbed up that watches directories below dir. binaries has
@@ -226,7 +227,8 @@ func (r *Real) Detach(name string) error {
 	return m.endpoint.Detach(r.ctx)
 }
 
-// Move detaches an endpoint, and attaches it with its addresses elsewhere.
+// Move detaches an endpoint, and attaches it elsewhere with its addresses and
+// with what it listens to.
 func (r *Real) Move(c Move) ([]string, error) {
 	m := r.machines[c.Name]
 	if m == nil || m.endpoint == nil {
@@ -237,7 +239,15 @@ func (r *Real) Move(c Move) ([]string, error) {
 	if err := r.Detach(c.Name); err != nil {
 		return nil, err
 	}
-	return nil, r.attach(spec)
+	if err := r.attach(spec); err != nil {
+		return nil, err
+	}
+	for _, l := range m.listens {
+		if err := r.Listen(l); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 // Restart kills a host's vswitchd and waits until a new one holds again all
@@ -301,7 +311,7 @@ func (r *Real) Listen(c Listen) error {
 	if err != nil {
 		return err
 	}
-	m.servers = append(m.servers, s)
+	m.servers, m.listens = append(m.servers, s), append(m.listens, c)
 	return nil
 }
 
