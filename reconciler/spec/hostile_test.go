@@ -142,6 +142,7 @@ func TestLoadOfHostileTreesIsBounded(t *testing.T) {
 	}
 	for _, test := range hostileTrees {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // what is measured is the child's own
 			cmd := exec.Command(os.Args[0], "-test.run=^TestLoadOfHostileTreesIsBounded$", "-test.v")
 			cmd.Env = append(os.Environ(), hostileVariable+"="+test.name)
 			out, err := cmd.CombinedOutput()

@@ -84,8 +84,9 @@ func (r *run) create() error {
 	if err != nil {
 		return fmt.Errorf("lock run directory: %w", err)
 	}
-	// The kernel drops the lock when this process ends, however it ends. Child
-	// processes do not inherit it.
+	// The kernel drops the lock when this process ends, however it ends. A child
+	// holds it too until it begins its program, which has the mark: so who gets the
+	// lock sees all processes of the run.
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		return fmt.Errorf("lock run directory %s: %w", r.dir, err)
