@@ -297,6 +297,29 @@ func TestRejectIsAnsweredToTheSender(t *testing.T) {
 	}
 }
 
+// TestCutConnectionIsResetAtBothEnds: an end that waits for its peer sends
+// nothing, so it would wait for ever if only senders were told.
+func TestCutConnectionIsResetAtBothEnds(t *testing.T) {
+	b := started(t)
+	b.lift(1, 16, b.frame("web1", "web2", syn(80)))
+	b.step(engine.RevisionLoaded{Policy: b.w.Deny("r2", policy.Reject)})
+	b.out = nil
+	data := syn(80)
+	data.Flags, data.Seq, data.Ack = packet.ACK|packet.PSH, 700, 900
+	b.lift(1, 16, b.frame("web1", "web2", data))
+	got := make(map[string]uint32) // destination -> sequence number
+	for _, out := range b.out {
+		h, err := packet.Decode(out.Frame)
+		if err != nil || h.Flags&packet.RST == 0 {
+			t.Fatalf("put out %+v, %v; want resets", h, err)
+		}
+		got[h.Dst.String()] = h.Seq
+	}
+	if diff := cmp.Diff(map[string]uint32{"10.1.0.2": 900, "10.1.0.3": 700}, got); diff != "" {
+		t.Errorf("resets by destination (-want +got):\n%s", diff)
+	}
+}
+
 func TestHostWithAnothersDatapathIDIsRefused(t *testing.T) {
 	b := started(t)
 	r := b.w.Hosts[1]

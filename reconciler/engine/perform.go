@@ -119,7 +119,31 @@ func (e *Engine) denied(ef session.Denied) []Effect {
 		InPort: openflow.PortController, Frame: answer,
 		Actions: openflow.ActionList(openflow.Output(openflow.PortNo(p.InPort))),
 	}
-	return append(e.send(openflow.Batch{DPID: p.DPID, Packets: []openflow.PacketOut{out}}), rec)
+	bs := batches{{DPID: p.DPID, Packets: []openflow.PacketOut{out}}}
+	if ef.Cut {
+		bs.resetOther(ef)
+	}
+	return append(e.sendAll(bs), rec)
+}
+
+// resetOther tells the end that did not send a packet of a cut connection that
+// the connection is over, as if its peer had said so.
+func (bs *batches) resetOther(ef session.Denied) {
+	h := ef.Packet.Headers
+	other := ef.Result.Server
+	if other.IP == h.Src {
+		other = ef.Result.Client
+	}
+	frame := packet.Build(packet.Headers{
+		EthSrc: packet.MAC(pipeline.GatewayMAC), EthDst: other.MAC, EthType: h.EthType, TTL: 64,
+		Src: h.Src, Dst: h.Dst, Proto: packet.TCP, SrcPort: h.SrcPort, DstPort: h.DstPort,
+		Flags: packet.RST | packet.ACK, Seq: h.Seq, Ack: h.Ack,
+	}, nil)
+	b := bs.at(other.Host.DPID)
+	b.Packets = append(b.Packets, openflow.PacketOut{
+		InPort: openflow.PortController, Frame: frame,
+		Actions: openflow.ActionList(openflow.Output(openflow.PortNo(other.Port))),
+	})
 }
 
 // batches gathers what each switch is told, in the order in which they are

@@ -30,7 +30,7 @@ func (t *Table) denied(now time.Time, r admission.Result, req admission.Request,
 func eachDenied(r admission.Result, packets []Packet) []Effect {
 	out := make([]Effect, 0, len(packets))
 	for _, p := range packets {
-		out = append(out, Denied{p, r})
+		out = append(out, Denied{Packet: p, Result: r})
 	}
 	return out
 }

@@ -71,5 +71,6 @@ func (t *Table) ofCutSession(now time.Time, src *inventory.Endpoint, p Packet) (
 		t.forbidden.remove(k)
 		return nil, false
 	}
-	return []Effect{Denied{p, admission.Result{Decision: d, Client: client, Server: server, Proto: packet.TCP, Port: k.Port}}}, true
+	r := admission.Result{Decision: d, Client: client, Server: server, Proto: packet.TCP, Port: k.Port}
+	return []Effect{Denied{Packet: p, Result: r, Cut: true}}, true
 }

@@ -178,7 +178,7 @@ func (t *Table) releaseHeld(now time.Time) []Effect {
 			continue
 		}
 		d := policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonUnknownEndpoint}
-		out = append(out, Denied{p, admission.Result{Decision: d}})
+		out = append(out, Denied{Packet: p, Result: admission.Result{Decision: d}})
 	}
 	clear(t.held[len(keep):])
 	t.held = keep

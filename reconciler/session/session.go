@@ -209,10 +209,12 @@ type InstallDrop struct{ Drop *Drop }
 type RemoveDrop struct{ Drop *Drop }
 
 // Denied is a packet that is not let through; a Reject verdict asks for an
-// answer to its sender.
+// answer to its sender, and where the packet is of a session that was cut, to
+// the other end as well: it may have nothing to send and so never ask.
 type Denied struct {
 	Packet Packet
 	Result admission.Result
+	Cut    bool // of a session that a revision cut
 }
 
 // Ignored is a lifted packet that nothing is done about.
