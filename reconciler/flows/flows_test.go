@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -152,6 +153,27 @@ func TestGatewayMACIsThePipelines(t *testing.T) {
 	if got, want := openflow.MAC(session.GatewayMAC()), pipeline.GatewayMAC; got != want {
 		t.Errorf("session.GatewayMAC() = %v; pipeline.GatewayMAC is %v", got, want)
 	}
+}
+
+// TestDropsEndTogether ties how long a drop stands in a switch to how long the
+// session table believes so.
+func TestDropsEndTogether(t *testing.T) {
+	w := world.New()
+	snap := w.Snapshot()
+	tab := session.NewTable(session.Config{WireFirst: 16384, WireCount: 8192})
+	tab.Step(world.Start, session.Revised{Snapshot: snap, Policy: w.Deny("r1", policy.Drop)})
+	from := snap.EndpointByName(inventory.EndpointRef{VPC: "acme/prod", Name: "web1"})
+	h := packet.Headers{EthSrc: from.MAC, EthType: 0x800, TTL: 64, Src: from.IP, Dst: openflow.AddrFrom32(0x0a010003), Proto: packet.UDP, SrcPort: 40000, DstPort: 9}
+	ask := tab.Step(world.Start, session.PacketArrived{Packet: session.Packet{DPID: 1, InPort: from.Port, Headers: h}})[0].(session.Decide)
+	for _, ef := range tab.Step(world.Start, session.Decided{Ask: ask, Result: admission.Decide(ask.Snapshot, ask.Policy, world.Start, ask.Request)}) {
+		if d, ok := ef.(session.InstallDrop); ok {
+			if got, want := d.Drop.Expires.Sub(world.Start), time.Duration(flows.Drop(d.Drop, 0).HardTimeout)*time.Second; got != want {
+				t.Errorf("the table believes %s, the flow stands %s", got, want)
+			}
+			return
+		}
+	}
+	t.Error("no drop was installed")
 }
 
 // TestForwardAndReplyNeverMeet holds the invariant of the wire leg: on a link
