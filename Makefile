@@ -54,7 +54,12 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@grep -roE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sort | while IFS=: read -r file func; do \
 		target=$${func#func }; \
 		echo "== $$(dirname "$$file") $$target $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null || exit 1; \
+		log=$$(mktemp); status=0; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null 2>&1 | tee "$$log" || status=1; \
+		if [ $$status -ne 0 ] && grep -q '^    context deadline exceeded' "$$log" && ! grep -q 'Failing input' "$$log"; then \
+			echo "the time was up while an input ran, which go test calls a failure; none was found"; status=0; \
+		fi; \
+		rm -f "$$log"; [ $$status -eq 0 ] || exit 1; \
 	done
 
 .PHONY: cover

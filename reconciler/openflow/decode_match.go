@@ -232,7 +232,10 @@ func (m *Match) setTCPFlags(f tlv) bool {
 	case f.exact(2):
 		m.TCPFlags = Exact(be.Uint16(f.value))
 	case f.withMask(2):
-		m.TCPFlags = Masked(be.Uint16(f.value), be.Uint16(f.value[2:])&tcpFlagBits)
+		v, mask := be.Uint16(f.value), be.Uint16(f.value[2:])&tcpFlagBits
+		if m.TCPFlags = Masked(v, mask); mask == tcpFlagBits { // all that exist
+			m.TCPFlags = Exact(v & mask)
+		}
 	}
 	return m.TCPFlags.Mask != 0
 }
