@@ -70,7 +70,7 @@ func Decide(snap *inventory.Snapshot, pol Policy, now time.Time, r Request) Resu
 	}
 	res.Server = dst
 	res.Decision = ask(pol, now, src, dst, h.Proto, res.Port)
-	if res.Decision.Verdict != policy.Allow && h.Proto == packet.TCP && !h.Opener() && h.Flags&packet.RST == 0 {
+	if res.Decision.Verdict != policy.Allow && h.Proto == packet.TCP && !h.Opener() && h.Flags&packet.RST == 0 && carriable(h) {
 		if d := ask(pol, now, dst, src, h.Proto, h.SrcPort); d.Verdict == policy.Allow {
 			return Result{Decision: d, Client: dst, Server: src, Proto: h.Proto, Port: h.SrcPort, Reverse: true}
 		}

@@ -69,6 +69,25 @@ func TestDecideBeforeThePolicyIsAsked(t *testing.T) {
 	}
 }
 
+// TestFragmentIsNeverAReply: a later fragment has no ports and no flags. Taken for
+// a reply of a session to port 0, it would open a way for all fragments, and so
+// for a SYN in two pieces.
+func TestFragmentIsNeverAReply(t *testing.T) {
+	w := world.New()
+	for name, change := range map[string]func(*admission.Request){
+		"later fragment": func(r *admission.Request) {
+			r.Headers.Fragment, r.Headers.LaterFragment = true, true
+			r.Headers.SrcPort, r.Headers.DstPort, r.Headers.Flags = 0, 0, 0
+		},
+		"source port 0": func(r *admission.Request) { r.Headers.SrcPort, r.Headers.Flags = 0, packet.ACK },
+	} {
+		got := admission.Decide(w.Snapshot(), onlyPort{w.AllowAll("r1"), 0}, world.Start, fromWeb1(change))
+		if got.Decision.Verdict == policy.Allow {
+			t.Errorf("%s: allowed, reverse %v; want a denial", name, got.Reverse)
+		}
+	}
+}
+
 // TestOverlappingAddressesNeverMeet sends from each tenant's endpoint to an
 // address that both tenants have: the server is the sender's own.
 func TestOverlappingAddressesNeverMeet(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/hostlink"
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/policy"
 	"github.com/daolinet/daolinet/reconciler/session"
 )
 
@@ -200,6 +201,17 @@ func (c *Controller) ask(ctx context.Context, f func()) error {
 	}
 }
 
+// decide answers one question; one that makes the policy panic is denied.
+func (c *Controller) decide(d session.Decide) (r admission.Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("decision panicked", "err", fmt.Sprint(p), "stack", string(debug.Stack()))
+			r = admission.Result{Decision: policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonPolicyError, Revision: d.Policy.Revision()}}
+		}
+	}()
+	return admission.Decide(d.Snapshot, d.Policy, time.Now(), d.Request)
+}
+
 // decider answers what the engine asks of the policy.
 func (c *Controller) decider(ctx context.Context) error {
 	for {
@@ -207,9 +219,8 @@ func (c *Controller) decider(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case d := <-c.asks:
-			r := admission.Decide(d.Snapshot, d.Policy, time.Now(), d.Request)
 			select {
-			case c.answers <- session.Decided{Ask: d, Result: r}:
+			case c.answers <- session.Decided{Ask: d, Result: c.decide(d)}:
 			case <-ctx.Done():
 				return nil
 			}

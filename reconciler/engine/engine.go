@@ -76,7 +76,7 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 	case LeaseReleased:
 		return e.leaseReleased(now, ev)
 	case SwitchUp:
-		return e.switchUp(now, ev)
+		return e.switchUp(ev)
 	case SwitchDown:
 		delete(e.switches, ev.DPID)
 		return nil

@@ -218,6 +218,28 @@ func TestSwitchThatLostEverythingGetsItBack(t *testing.T) {
 	}
 }
 
+// TestRestartWithoutARevisionTouchesNothing: a controller that starts while the
+// specs are broken must not take the network down with it.
+func TestRestartWithoutARevisionTouchesNothing(t *testing.T) {
+	b := started(t)
+	b.lift(1, 16, b.frame("web1", "web2", syn(80)))
+	before := len(b.tables[1])
+	restarted := newBench(t)
+	restarted.tables = b.tables
+	restarted.switchUp(1)
+	restarted.hostUp(0)
+	if n := len(b.tables[1]); n != before {
+		t.Errorf("flows without a revision = %d; want %d as before", n, before)
+	}
+	restarted.step(engine.RevisionLoaded{Policy: restarted.w.AllowAll("r1")})
+	if n := restarted.category(1, pipeline.CategorySession); n != 0 {
+		t.Errorf("session flows of the earlier run = %d; want 0 once it is known what should be there", n)
+	}
+	if n := restarted.category(1, pipeline.CategoryEndpoint); n != 3*5 {
+		t.Errorf("endpoint flows = %d; want 15", n)
+	}
+}
+
 func TestStrayFlowsOfTheControllersGoOthersStay(t *testing.T) {
 	b := started(t)
 	keep := openflow.Flow{Table: 0, Priority: 5, Cookie: pipeline.BaseCookie}

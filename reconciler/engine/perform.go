@@ -100,11 +100,14 @@ func (e *Engine) denied(ef session.Denied) []Effect {
 	e.count.Reasons[d.Reason]++
 	p := &ef.Packet
 	rec := PacketDenied{DPID: p.DPID, InPort: p.InPort, Result: ef.Result, Head: p.Headers}
+	outcome := OutcomeReject
 	if d.Verdict != policy.Reject {
-		e.count.Outcomes[OutcomeDrop]++
+		outcome = OutcomeDrop
+	}
+	e.count.Outcomes[outcome]++
+	if outcome == OutcomeDrop && !ef.Cut { // the ends of a cut connection are told in any case
 		return []Effect{rec}
 	}
-	e.count.Outcomes[OutcomeReject]++
 	gw := packet.MAC(pipeline.GatewayMAC)
 	var answer []byte
 	if p.Headers.Proto == packet.TCP {

@@ -15,7 +15,9 @@ import (
 
 // switchState is what is known of a connected switch.
 type switchState struct {
-	waiting map[uint64]waiter // by token of the batch
+	waiting map[uint64]waiter    // by token of the batch
+	held    []openflow.FlowStats // what it came with, as long as compare is set
+	compare bool
 }
 
 // waiter is who wants to know that a batch is done.
@@ -27,15 +29,30 @@ type waiter struct {
 	seq     uint64
 }
 
-// switchUp brings a switch to what it should hold, without ever flushing it:
-// all that should be there is added, what is there under the controller's
-// categories and should not be is deleted, and flows that stay keep their counters.
-func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
-	sw := &switchState{waiting: make(map[uint64]waiter)}
-	e.switches[ev.DPID] = sw
-	meters, want := e.desired(ev.DPID)
-	b := openflow.Batch{DPID: ev.DPID, Meters: meters}
-	for _, f := range ev.Flows {
+// switchUp takes a switch that finished its handshake.
+func (e *Engine) switchUp(ev SwitchUp) []Effect {
+	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), held: ev.Flows, compare: true}
+	out := e.resync(ev.DPID)
+	if out == nil {
+		return nil // acknowledged when it is known what should be there
+	}
+	name := e.snap.HostByDPID(ev.DPID).Name
+	return append(out, e.ackWhenIn(name, e.hosts[name].lastSeq)...)
+}
+
+// resync brings a switch that came to what it should hold, without ever flushing
+// it: all that should be there is added, what is there under the controller's
+// categories and should not be is deleted, and flows that stay keep their
+// counters. Before there is a revision and the host's report, nothing is known
+// of what should be there, and what an earlier run left goes on.
+func (e *Engine) resync(dpid uint64) []Effect {
+	sw := e.switches[dpid]
+	if sw == nil || !sw.compare || e.pol == nil || e.snap.HostByDPID(dpid) == nil {
+		return nil
+	}
+	meters, want := e.desired(dpid)
+	b := openflow.Batch{DPID: dpid, Meters: meters}
+	for _, f := range sw.held {
 		if ours(f.Cookie) && !stays(f, want) {
 			b.Flows = append(b.Flows, deleteOf(f))
 		}
@@ -46,11 +63,8 @@ func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
 	e.lastToken++
 	b.Token = e.lastToken
 	sw.waiting[b.Token] = waiter{resync: true}
-	out := []Effect{Send{b}}
-	if h := e.snap.HostByDPID(ev.DPID); h != nil {
-		out = append(out, e.ackWhenIn(h.Name, e.hosts[h.Name].lastSeq)...)
-	}
-	return out
+	sw.held, sw.compare = nil, false
+	return []Effect{Send{b}}
 }
 
 // ours reports whether a flow is of a category that the controller owns.
@@ -75,7 +89,8 @@ func deleteOf(f openflow.FlowStats) openflow.FlowMod {
 }
 
 // desired is all that the controller wants on a switch: the flows of its
-// endpoints and peers, of its live sessions, and of what it drops.
+// endpoints and peers, and of its live sessions. Drops are not put back: their
+// time would begin anew.
 func (e *Engine) desired(dpid uint64) ([]openflow.MeterMod, map[openflow.Key]openflow.Flow) {
 	meters, want := e.fixed(e.snap, dpid)
 	for _, s := range e.sessions.Sessions() {
@@ -86,10 +101,6 @@ func (e *Engine) desired(dpid uint64) ([]openflow.MeterMod, map[openflow.Key]ope
 				}
 			}
 		}
-	}
-	for _, d := range e.sessions.Drops(dpid) {
-		f := flows.Drop(d, e.cookie(pipeline.CategoryDeny, d.ID))
-		want[f.Key()] = f
 	}
 	var ordered []openflow.MeterMod
 	for _, id := range slices.Sorted(maps.Keys(meters)) {

@@ -18,7 +18,9 @@ func (e *Engine) revisionLoaded(now time.Time, pol Policy) []Effect {
 	out := e.rebuild(now)
 	if first {
 		for _, name := range e.order {
-			out = append(out, e.ackWhenIn(name, e.hosts[name].lastSeq)...)
+			h := e.hosts[name]
+			out = append(out, e.resync(h.report.DPID)...)
+			out = append(out, e.ackWhenIn(name, h.lastSeq)...)
 		}
 	}
 	return out
@@ -37,7 +39,8 @@ func (e *Engine) hostUp(now time.Time, ev HostUp) []Effect {
 		e.order = append(e.order, r.Name)
 	}
 	e.hosts[r.Name] = &host{report: r, conn: ev.Conn}
-	return append(e.rebuild(now), e.ackWhenIn(r.Name, 0)...)
+	out := append(e.rebuild(now), e.resync(r.DPID)...)
+	return append(out, e.ackWhenIn(r.Name, 0)...)
 }
 
 // hostChanged applies a delta to what a host said.

@@ -177,7 +177,7 @@ func (t *Table) ask(p Packet) []Effect {
 	h := &p.Headers
 	k := pendingKey{p.DPID, p.InPort, h.Src, h.Dst, h.Proto, 0, h.DstPort}
 	if h.Proto == packet.ICMP {
-		k.port = uint16(h.ICMPType)
+		k.port = uint16(h.ICMPType)<<8 | uint16(h.ICMPCode)
 	}
 	if h.Proto == packet.TCP && !h.Opener() {
 		k.sport = h.SrcPort
@@ -232,7 +232,7 @@ func (t *Table) open(now time.Time, r admission.Result, packets []Packet) []Effe
 	k := keyOf(r.Client, r.Server, r.Proto, r.Port)
 	s := t.byKey[k]
 	if s == nil {
-		if over(t.snap.Net.Tenants[r.Client.Tenant], t.tenants[r.Client.Tenant]) {
+		if t.overQuota(now, r.Client.Tenant) {
 			r.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonQuota, Revision: r.Decision.Revision}
 			return eachDenied(r, packets)
 		}
@@ -248,8 +248,29 @@ func (t *Table) open(now time.Time, r admission.Result, packets []Packet) []Effe
 	return out
 }
 
-func over(tenant *spec.Tenant, n int) bool {
-	return tenant != nil && tenant.Quota.Sessions > 0 && n >= tenant.Quota.Sessions
+// overQuota reports whether a tenant may open no session now, and counts the one
+// that it may.
+func (t *Table) overQuota(now time.Time, tenant string) bool {
+	q := t.snap.Net.Tenants[tenant].Quota // of an endpoint in the snapshot, so declared
+	if q.Sessions > 0 && t.tenants[tenant] >= q.Sessions {
+		return true
+	}
+	if q.NewSessionsPerSecond == 0 {
+		return false
+	}
+	r := t.rates[tenant]
+	if second := now.Truncate(time.Second); !r.second.Equal(second) {
+		r = rate{second: second}
+	}
+	r.n++
+	t.rates[tenant] = r
+	return r.n > q.NewSessionsPerSecond
+}
+
+// rate counts what a tenant opened in one second.
+type rate struct {
+	second time.Time
+	n      int
 }
 
 func (t *Table) add(now time.Time, k Key, r admission.Result) *Session {
@@ -289,8 +310,12 @@ func idleAge(vpc *spec.VPC, k Key) time.Duration {
 	return icmpAge
 }
 
-// addLane gives a session a lane for a client port, or nil if no label is left.
+// addLane gives a session a lane for a client port, or nil if no label is left,
+// or the session has as many lanes as one may have.
 func (t *Table) addLane(now time.Time, s *Session, port uint16) *Lane {
+	if len(s.Lanes) >= maxLanes {
+		return nil
+	}
 	set := s.setFor(port)
 	var label wireLabel
 	if s.CrossHost() {

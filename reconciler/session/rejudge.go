@@ -35,6 +35,7 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 	}
 	redraw := client.Host.Uplink != s.Client.Host.Uplink || server.Host.Uplink != s.Server.Host.Uplink
 	s.Client, s.Server = client, server
+	s.idle = idleAge(t.snap.Net.VPCs[client.VPC], s.Key)
 	if s.Decision = t.pol.Decide(now, s.query()); s.Decision.Verdict != policy.Allow {
 		if s.Key.Proto == packet.TCP {
 			t.forbidden.add(now, s.Key, s.idle)
@@ -153,7 +154,7 @@ func (t *Table) age(now time.Time, s *Session) []Effect {
 		switch {
 		case l.polled.Sub(l.Busy) > s.idle:
 			old = append(old, l)
-		case s.Key.Proto == packet.TCP && l.Reply.Packets == 0 && l.polled.Sub(l.Opened) > halfOpenAge:
+		case s.Key.Proto == packet.TCP && !l.established() && l.polled.Sub(l.Opened) > halfOpenAge:
 			old, why = append(old, l), EndHalfOpen
 		}
 	}
@@ -166,6 +167,12 @@ func (t *Table) age(now time.Time, s *Session) []Effect {
 		out = append(out, RemoveLane{s, l})
 	}
 	return out
+}
+
+// established reports whether a server went on after its first answer, which may
+// have been a reset. A lane that ends too early is made again by its next packet.
+func (l *Lane) established() bool {
+	return slices.ContainsFunc(l.seen, func(c hopCount) bool { return c.reply > 1 })
 }
 
 // releaseHeld denies what was held for a sender that never became known.

@@ -239,7 +239,7 @@ type EndReason string
 // Reasons for a session's end.
 const (
 	EndIdle     EndReason = "idle"
-	EndHalfOpen EndReason = "half-open" // never answered
+	EndHalfOpen EndReason = "half-open" // never answered, or only once
 	EndPolicy   EndReason = "policy"    // a new revision forbids it
 	EndEndpoint EndReason = "endpoint"  // an end is gone, moved or another
 )

@@ -21,6 +21,7 @@ const MaxPending = 4096
 // Bounds on what lifted packets can make the table keep, and ages.
 const (
 	maxPendingEach  = 16                     // packets of one of them
+	maxLanes        = 1 << 13                // of one session
 	maxHeld         = 256                    // packets of senders not known yet
 	holdUnknown     = 500 * time.Millisecond // how long those are held
 	maxDropsPerPort = 256                    // drop flows at one endpoint's port
@@ -47,7 +48,8 @@ type Table struct {
 
 	byKey     map[Key]*Session
 	byID      map[uint32]*Session
-	tenants   map[string]int // sessions by the client's tenant
+	tenants   map[string]int  // sessions by the client's tenant
+	rates     map[string]rate // of new sessions, likewise
 	labels    *labels
 	closing   map[uint64]*closing // by token
 	forbidden *forbidden
@@ -101,7 +103,7 @@ type closing struct {
 // NewTable returns an empty table. Nothing is admitted before the first Revised.
 func NewTable(c Config) *Table {
 	return &Table{
-		byKey: make(map[Key]*Session), byID: make(map[uint32]*Session), tenants: make(map[string]int),
+		byKey: make(map[Key]*Session), byID: make(map[uint32]*Session), tenants: make(map[string]int), rates: make(map[string]rate),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
@@ -146,17 +148,6 @@ func (t *Table) Sessions() []*Session {
 	out := make([]*Session, 0, len(t.byID))
 	for _, id := range slices.Sorted(maps.Keys(t.byID)) {
 		out = append(out, t.byID[id])
-	}
-	return out
-}
-
-// Drops returns the drop flows that stand at a switch, by number.
-func (t *Table) Drops(dpid uint64) []*Drop {
-	var out []*Drop
-	for _, d := range t.sortedDrops() {
-		if d.Request.DPID == dpid {
-			out = append(out, d)
-		}
 	}
 	return out
 }

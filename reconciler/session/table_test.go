@@ -491,15 +491,15 @@ func TestAges(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			b.arrive(b.packet("web1", "web2", tt.h))
-			count(b, 1, session.Forward)
-			count(b, 1, session.Reply)
+			count(b, 2, session.Forward)
+			count(b, 2, session.Reply)
 			b.now = b.now.Add(tt.age)
-			count(b, 1, session.Reply)
+			count(b, 2, session.Reply)
 			if got := b.after(0); len(got) != 0 {
 				t.Fatalf("at its age: effects = %#v; want none", got)
 			}
 			b.now = b.now.Add(time.Second)
-			count(b, 1, session.Reply)
+			count(b, 2, session.Reply)
 			if cut := only[session.Remove](b, b.after(0)); cut.Why != tt.why {
 				t.Errorf("ended because of %q; want %q", cut.Why, tt.why)
 			}
@@ -508,6 +508,7 @@ func TestAges(t *testing.T) {
 	t.Run("half-open", func(t *testing.T) {
 		b := newBench(t)
 		b.arrive(b.packet("web1", "web2", syn(40000, 80)))
+		count(b, 1, session.Reply) // a reset, say: a port scan must not keep wire ports
 		b.now = b.now.Add(11 * time.Second)
 		count(b, 3, session.Forward)
 		if cut := only[session.Remove](b, b.after(0)); cut.Why != session.EndHalfOpen {
@@ -546,6 +547,42 @@ func TestQuotaOfSessions(t *testing.T) {
 	denied := all[session.Denied](b.arrive(b.packet("web1", "web2", syn(40000, 3))))
 	if len(denied) != 1 || denied[0].Result.Decision.Reason != policy.ReasonQuota {
 		t.Errorf("third session: %#v; want quota", denied)
+	}
+}
+
+func TestQuotaOfNewSessionsPerSecond(t *testing.T) {
+	b := newBench(t)
+	b.w.Net.Tenants["acme"].Quota = spec.Quota{NewSessionsPerSecond: 3}
+	b.revise()
+	for second, want := range []int{3, 6, 9} {
+		for port := range uint16(20) {
+			b.arrive(b.packet("web1", "web2", syn(40000, 1+port)))
+		}
+		if n := b.table.Len(); n != want {
+			t.Errorf("sessions after second %d = %d; want %d", second, n, want)
+		}
+		b.now = b.now.Add(time.Second)
+	}
+}
+
+func TestPingsThatDifferInCodeAreDecidedApart(t *testing.T) {
+	b := newBench(t)
+	odd := b.packet("web1", "web2", packet.Headers{Proto: packet.ICMP, ICMPType: 8, ICMPCode: 5})
+	ask := only[session.Decide](b, b.table.Step(b.now, session.PacketArrived{Packet: odd}))
+	honest := b.packet("web1", "web2", packet.Headers{Proto: packet.ICMP, ICMPType: 8})
+	if in := all[session.Install](b.arrive(honest)); len(in) != 1 {
+		t.Error("an honest ping waits for the decision about an odd one")
+	}
+	only[session.Denied](b, b.settle([]session.Effect{ask}))
+}
+
+func TestLanesOfASessionAreBounded(t *testing.T) {
+	b := newBench(t)
+	for port := range 20000 {
+		b.arrive(b.packet("web1", "web2", udp(uint16(10000+port), 9)))
+	}
+	if n := len(b.table.Sessions()[0].Lanes); n != 1<<13 {
+		t.Errorf("lanes = %d; want no more than %d", n, 1<<13)
 	}
 }
 
