@@ -171,7 +171,7 @@ func Peers(uplink openflow.PortNo, cookie uint64, ranges []netip.Prefix) (openfl
 	fs := make([]openflow.Flow, 0, len(ranges))
 	for _, r := range ranges {
 		m := openflow.Match{InPort: uplink, EthType: openflow.EthTypeIPv4, IPSrc: openflow.IPv4Prefix(r)}
-		f := flow(TableMiss, 101, m, meter(MeterWireMiss), output(openflow.PortController))
+		f := flow(TableMiss, 101, m, meter(MeterWireMiss), apply(openflow.ToController()))
 		f.Cookie = cookie
 		fs = append(fs, f)
 	}
@@ -206,7 +206,7 @@ func Endpoint(c EndpointConfig) (openflow.MeterMod, []openflow.Flow) {
 		flow(TableClassify, 150, ip, to(TableOpener)),
 		flow(TableClassify, 150, request, to(TableOpener)),
 		flow(TableClassify, 100, port), // its counter counts spoofed frames
-		flow(TableMiss, 100, port, meter(uint32(c.Port)), output(openflow.PortController)),
+		flow(TableMiss, 100, port, meter(uint32(c.Port)), apply(openflow.ToController())),
 	}
 	for i := range fs {
 		fs[i].Cookie = c.Cookie

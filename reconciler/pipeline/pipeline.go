@@ -3,8 +3,8 @@
 // whether or not anybody talks. What sessions add is package flows' job.
 //
 // It imports only openflow, so that hostd can install the base flows and the
-// controller the rest without either knowing the other. PIPELINE.md in package flows
-// file is generated from it (make golden) and therefore cannot drift.
+// controller the rest without either knowing the other. PIPELINE.md in package
+// flows is generated from both (make golden) and therefore cannot drift.
 package pipeline
 
 import "github.com/daolinet/daolinet/reconciler/openflow"
