@@ -76,6 +76,9 @@ type Identity struct {
 	Tenant string
 	VPC    spec.VPCID
 	Subnet string
+	// Name is set only for an endpoint that the network names (spec.Network.Named)
+	// or that is a Service's backend: it is alone with its identity.
+	Name   string
 	Groups []string          // names in VPC, sorted; membership resolved
 	Labels map[string]string // as declared
 

@@ -40,7 +40,10 @@ const (
 	ReasonAddressReserved Reason = "address-reserved"
 	ReasonNoEndpoint      Reason = "no-endpoint"
 	ReasonNoIngress       Reason = "no-ingress"
+	ReasonOperatorPolicy  Reason = "operator-policy"
+	ReasonLinkDeny        Reason = "link-deny"
 	ReasonRuleDeny        Reason = "rule-deny"
+	ReasonTenantPolicy    Reason = "tenant-policy"
 	ReasonPolicyError     Reason = "policy-error"
 	ReasonPolicyTimeout   Reason = "policy-timeout"
 	ReasonNoEgress        Reason = "no-egress"
@@ -50,8 +53,10 @@ const (
 	ReasonQuota           Reason = "quota"
 	ReasonWirePorts       Reason = "wire-ports-exhausted"
 	ReasonUnsupported     Reason = "unsupported"
+	ReasonLink            Reason = "link"
 	ReasonRule            Reason = "rule"
 	ReasonDefault         Reason = "default"
+	ReasonOpen            Reason = "open"
 )
 
 // Decision is the answer to a Query, complete enough to explain itself.

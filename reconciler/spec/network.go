@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -34,6 +35,28 @@ type Network struct {
 	VPCs    map[VPCID]*VPC
 	// Groups of each VPC by name.
 	Groups map[VPCID]map[string]*SecurityGroup
+
+	Peerings   []*Peering   // by tenant, name
+	Links      []*Link      // by tenant, VPC, name
+	Ingresses  []*Ingress   // likewise
+	Services   []*Service   // likewise
+	Assertions []*Assertion // by tenant, name
+	Gateways   map[string]*Gateway
+	Sites      map[string]*Site
+
+	// Peers are the VPCs that each VPC has a Peering in force with, sorted.
+	Peers map[VPCID][]VPCID
+	// Named are the endpoints of each VPC that a Link, Ingress or Assertion names.
+	Named map[VPCID]map[string]bool
+	// OperatorCIDRs are the cidrs of egress peers in files outside tenants/: those
+	// within the hosts' own range open it (SPEC 3, Outside).
+	OperatorCIDRs []netip.Prefix
+}
+
+// Peered reports whether a Peering of the two VPCs is in force.
+func (n *Network) Peered(a, b VPCID) bool {
+	_, found := slices.BinarySearch(n.Peers[a], b)
+	return found
 }
 
 // Tenant is the operator's word about one tenant.
@@ -186,6 +209,182 @@ type Peer struct {
 type Port struct {
 	Proto  string
 	Lo, Hi uint16
+}
+
+// Peering is one side's word that two VPCs may talk. It is in force when the
+// tenant of each has said it.
+type Peering struct {
+	Tenant, Name string
+	At           Pos
+	VPCs         [2]VPCID // two different ones, as written
+	InForce      bool
+}
+
+// Path is how decisions name the Peering.
+func (p *Peering) Path() string { return p.Tenant + "/" + p.Name }
+
+// Link connects or disconnects what is at one end with what is at the other.
+type Link struct {
+	VPC     VPCID // of its metadata; an end may be elsewhere
+	Name    string
+	At      Pos
+	Connect bool // else it disconnects
+	Between [2]End
+}
+
+// Path is how decisions name the Link.
+func (l *Link) Path() string { return string(l.VPC) + "/" + l.Name }
+
+// End is one end of a Link: an endpoint, which need not exist, or a group.
+type End struct {
+	VPC             VPCID
+	Endpoint, Group string // one of them
+	At              Pos
+}
+
+// Entry says on which hosts something listens for the outside, and for whom.
+type Entry struct {
+	Hosts   []string // globs (path.Match)
+	Gateway string   // or a Gateway's name
+	Anybody bool     // sources absent
+	Sources []Source // with Anybody false and none: nobody
+}
+
+// Source is a range of outside addresses.
+type Source struct {
+	CIDR   netip.Prefix
+	Except []netip.Prefix
+	At     Pos
+}
+
+// PortMap is a port that is listened on and the one that it leads to, ranges of
+// one size and protocol.
+type PortMap struct {
+	Listen, Target Port
+	At             Pos
+}
+
+// Ingress lets the outside in to one endpoint.
+type Ingress struct {
+	VPC      VPCID
+	Name     string
+	At       Pos
+	Entry    Entry
+	Ports    []PortMap
+	Endpoint string // name in VPC, which need not exist
+}
+
+// Path is how decisions name the Ingress.
+func (i *Ingress) Path() string { return string(i.VPC) + "/" + i.Name }
+
+// Algorithm says how a Service chooses a backend.
+type Algorithm string
+
+// Algorithms of a Service.
+const (
+	RoundRobin    Algorithm = "round-robin"
+	LeastSessions Algorithm = "least-sessions"
+	SourceHash    Algorithm = "source"
+)
+
+// Check says how a Service finds out whether a backend lives.
+type Check struct {
+	HTTP       string // a path; "": TCP connects
+	Every      time.Duration
+	Fall, Rise int // answers in a row
+}
+
+// Service spreads sessions over backends, under a virtual address in its VPC or
+// on hosts as an Ingress.
+type Service struct {
+	VPC       VPCID
+	Name      string
+	At        Pos
+	VIP       netip.Addr // invalid: Entry holds
+	Entry     Entry
+	Ports     []PortMap
+	Backends  Peer // of VPC
+	Algorithm Algorithm
+	Check     *Check // nil: none
+}
+
+// Path is how decisions name the Service.
+func (s *Service) Path() string { return string(s.VPC) + "/" + s.Name }
+
+// Gateway is a set of hosts through which traffic leaves or enters.
+type Gateway struct {
+	Name  string
+	At    Pos
+	Hosts []string // globs (path.Match)
+}
+
+// Site is a set of hosts that reach each other directly.
+type Site struct {
+	Name     string
+	At       Pos
+	Hosts    []string // globs (path.Match)
+	Gateways []SiteGateway
+	Trusted  bool // nobody between the gateways can forge
+}
+
+// SiteGateway is a host through which other sites reach a Site.
+type SiteGateway struct {
+	Host    string
+	Address netip.Addr // that the outside sees
+}
+
+// Assertion is a promise about every pair of identities that a revision must
+// keep. Only pairs with an end of its own tenant are its business.
+type Assertion struct {
+	Tenant, Name string
+	At           Pos
+	From, To     Subject
+	AnyPort      bool // port absent
+	Port         Port
+	Allow        bool // expect: allow; else every verdict must deny
+}
+
+// Path is how problems name the Assertion.
+func (a *Assertion) Path() string { return a.Tenant + "/" + a.Name }
+
+// Subject is one side of an Assertion: an endpoint by its name, or a peer.
+type Subject struct {
+	Endpoint string // in Peer.VPC; "": whatever Peer selects
+	Peer     Peer
+}
+
+// Sample is an endpoints file: what matrix asks about and testbed brings up
+// (SPEC 4).
+type Sample struct {
+	Endpoints []SampleEndpoint
+	Outside   []SampleOutside
+	Ports     []SamplePort
+}
+
+// SampleEndpoint is one endpoint of a Sample.
+type SampleEndpoint struct {
+	Name        string
+	Tenant, VPC string // VPC is the bare name
+	Subnet      string
+	IP          netip.Addr
+	Groups      []string // claims
+	Labels      map[string]string
+	Host        int // of the testbed, from 1; 0: any
+	At          Pos
+}
+
+// SampleOutside is an address outside.
+type SampleOutside struct {
+	Name string
+	IP   netip.Addr
+	At   Pos
+}
+
+// SamplePort is one protocol and port, and how the file writes it.
+type SamplePort struct {
+	Text string
+	Port Port // Lo == Hi
+	At   Pos
 }
 
 // Problem is one thing wrong in the tree.
