@@ -14,7 +14,7 @@ func (s *source) group(n *yaml.Node, o *object) *SecurityGroup {
 		return g
 	}
 	if n, ok := m.value("members"); ok {
-		g.Members = s.members(n, g.VPC)
+		g.Members = s.members(n, scope{tenant: o.tenant, vpc: g.VPC})
 	}
 	id := string(g.VPC) + "/" + g.Name
 	if key, n, ok := m.entry("ingress"); ok {
@@ -26,8 +26,8 @@ func (s *source) group(n *yaml.Node, o *object) *SecurityGroup {
 	return g
 }
 
-// members reads which endpoints of the VPC a group has.
-func (s *source) members(n *yaml.Node, vpc VPCID) *Members {
+// members reads which endpoints of its own VPC a group has.
+func (s *source) members(n *yaml.Node, own scope) *Members {
 	const wayOut = "select some, write {all: true}, or leave members out for those that claim the group"
 	members := &Members{}
 	m, ok := s.mapping(n, "members", "subnets", "labels", "endpoints", "all")
@@ -42,7 +42,7 @@ func (s *source) members(n *yaml.Node, vpc VPCID) *Members {
 		var nodes []*yaml.Node
 		members.Subnets, nodes = s.names(n, "members.subnets")
 		for i, name := range members.Subnets {
-			s.refer(reference{from: vpc, to: vpc, kind: subnetName, name: name, at: s.pos(nodes[i])})
+			s.refer(reference{from: own, to: own.vpc, kind: subnetName, name: name, at: s.pos(nodes[i])})
 		}
 	}
 	if n, ok := m.value("labels"); ok {

@@ -12,7 +12,7 @@ import (
 const base = `apiVersion: daoli.net/v1
 kind: Tenant
 metadata: {name: acme}
-spec: {hosts: ["*"]}
+spec: {hosts: ["*"], listen: {hosts: ["edge-*", edge-1, "b-*"], ports: [tcp/443, tcp/20000-20999, udp]}}
 ---
 apiVersion: daoli.net/v1
 kind: Tenant
@@ -48,6 +48,16 @@ apiVersion: daoli.net/v1
 kind: SecurityGroup
 metadata: {name: dns, tenant: globex, vpc: shared}
 spec: {}
+---
+apiVersion: daoli.net/v1
+kind: Gateway
+metadata: {name: edge}
+spec: {hosts: ["edge-*"]}
+---
+apiVersion: daoli.net/v1
+kind: Gateway
+metadata: {name: far}
+spec: {hosts: ["edge-*", far-1]}
 `
 
 // tree returns the file system of files given as path, content, path, content.
@@ -81,6 +91,21 @@ func peer(peer string) string { return rule("{from: [" + peer + "]}") }
 // withSubnets returns a VPC with a subnet and what else its spec has, in line 4.
 func withSubnets(rest string) string {
 	return vpc("{subnets: [{name: s, cidr: 10.0.0.0/24}], " + rest + "}")
+}
+
+// object returns an object of a kind of tenant acme whose spec, in line 4, is given.
+func object(kind, metadata, spec string) string {
+	return "apiVersion: daoli.net/v1\nkind: " + kind + "\nmetadata: {" + metadata + "}\nspec: " + spec + "\n"
+}
+
+func peering(spec string) string { return object("Peering", "name: x, tenant: acme", spec) }
+func link(spec string) string    { return object("Link", "name: x, tenant: acme, vpc: prod", spec) }
+func ingress(spec string) string { return object("Ingress", "name: x, tenant: acme, vpc: prod", spec) }
+func service(spec string) string { return object("Service", "name: x, tenant: acme, vpc: prod", spec) }
+func gateway(spec string) string { return object("Gateway", "name: x", spec) }
+func site(spec string) string    { return object("Site", "name: x", spec) }
+func assertion(spec string) string {
+	return object("Assertion", "name: x, tenant: acme", spec)
 }
 
 // lines returns problems as they are printed.

@@ -129,6 +129,153 @@ var hostileTrees = []struct {
 		}
 		return tree("base.yaml", base, "v.yaml", vpc("{subnets: ["+b.String()+"]}"))
 	}, "overlaps"},
+	{"names of one of many subnets", func() fstest.MapFS {
+		fsys := rulesIn(max(1, many/4), "{from: ["+strings.TrimSuffix(strings.Repeat("{subnet: s1-9998, vpc: acme/v1},", 60), ",")+"]}")
+		fsys["v.yaml"] = file(wideVPC(1))
+		return fsys
+	}, "more problems are not shown"},
+	{"peers of two wide VPCs", func() fstest.MapFS {
+		return objects(1000*many/4, func(b *strings.Builder, i int) {
+			if i < 2 {
+				b.WriteString(wideVPC(i))
+				return
+			}
+			fmt.Fprintf(b, "%s---\n%s---\n%s", named("VPC", "acme", fmt.Sprint("n", i), "", "{subnets: [{name: s, cidr: 192.0.2.0/24}]}"),
+				named("Peering", "acme", fmt.Sprint("p", i), "", fmt.Sprintf("{vpcs: [acme/n%d, acme/v0]}", i)),
+				named("Peering", "acme", fmt.Sprint("q", i), "", fmt.Sprintf("{vpcs: [acme/n%d, acme/v1]}", i)))
+		})
+	}, "can be compared"},
+	{"wide VPCs all peered", func() fstest.MapFS {
+		return objects(5*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("VPC", "acme", fmt.Sprint("v", i), "", "{subnets: ["+strings.TrimSuffix(subnets(i, 100), ",")+"]}"))
+			for j := range i {
+				b.WriteString("---\n" + named("Peering", "acme", fmt.Sprintf("p%d-%d", i, j), "", fmt.Sprintf("{vpcs: [acme/v%d, acme/v%d]}", i, j)))
+			}
+		})
+	}, ""},
+	{"Peerings by the thousand of one pair", func() fstest.MapFS {
+		return objects(500*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("Peering", "acme", fmt.Sprint("p", i), "", "{vpcs: [acme/prod, acme/dev]}"))
+		})
+	}, "overlap"},
+	{"Peerings of strangers", func() fstest.MapFS {
+		return objects(500*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("Peering", "acme", fmt.Sprint("p", i), "", fmt.Sprintf("{vpcs: [acme/prod, globex/n%d]}", i)))
+		})
+	}, "more problems"},
+	{"Ingresses on all hosts and one port", func() fstest.MapFS { return ingresses(400*many, `"*"`, "tcp/443") }, "on which Ingress"},
+	{"Ingresses on all hosts and ports", func() fstest.MapFS { return ingresses(400*many, `"*"`, "tcp/1-65535") }, "on which Ingress"},
+	{"Ingresses on all hosts and a port each", func() fstest.MapFS { return ingresses(1000*many, `"*"`, "tcp/#") }, ""},
+	{"Ingresses on a host each", func() fstest.MapFS { return ingresses(1000*many, "h#", "tcp/1-65535") }, ""},
+	{"Ingresses on a pattern each", func() fstest.MapFS { return ingresses(400*many, `"h#-*"`, "tcp/1-65535") }, ""},
+	{"Ingresses on a pattern each that may match the same", func() fstest.MapFS { return ingresses(400*many, `"*-#-*"`, "tcp/#") }, "can be compared"},
+	{"Ingresses on a pattern each with an end of its own", func() fstest.MapFS { return ingresses(400*many, `"*-#"`, "tcp/443") }, "can be compared"},
+	{"Ingresses on long patterns", func() fstest.MapFS {
+		return ingresses(400*many, `"`+strings.Repeat("*a", 100)+`#*"`, "tcp/443")
+	}, "can be compared"},
+	{"Ingresses on classes", func() fstest.MapFS {
+		return ingresses(400*many, `"[#`+strings.Repeat("acegikmoqsuwy", 15)+`]*[^b]"`, "tcp/443")
+	}, "can be compared"},
+	{"Ingresses on a Gateway of many hosts", func() fstest.MapFS {
+		fsys := objects(400*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("Ingress", "t", fmt.Sprint("i", i), "v", fmt.Sprintf("{gateway: g, ports: [{listen: tcp/%d}], to: {endpoint: e}}", i+1)))
+		})
+		var hosts strings.Builder
+		for i := range 9999 {
+			fmt.Fprintf(&hosts, "h%d,", i)
+		}
+		fsys["g.yaml"] = file(named("Gateway", "", "g", "", "{hosts: ["+hosts.String()+"]}"))
+		fsys["t.yaml"] = file(openTenant + "---\n" + lone("t"))
+		return fsys
+	}, "can be compared"},
+	{"Services of one vip", func() fstest.MapFS {
+		return objects(400*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("Service", "acme", fmt.Sprint("s", i), "v0", fmt.Sprintf("{vip: 10.0.0.1, ports: [{listen: tcp/%d}], backends: {vpc: acme/v0}}", 65000-i)))
+		}, wideVPC(0))
+	}, ""},
+	{"tenants whose listens overlap", func() fstest.MapFS {
+		return objects(400*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("Tenant", "", fmt.Sprint("t", i), "", `{listen: {hosts: ["z*"], ports: [sctp]}}`))
+		})
+	}, "overlaps that of tenant"},
+	{"tenants whose listens are patterns", func() fstest.MapFS {
+		return objects(400*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("Tenant", "", fmt.Sprint("t", i), "", fmt.Sprintf(`{listen: {hosts: ["*-%d-*", "*%d*"], ports: [sctp/%d]}}`, i, i, i+1)))
+		})
+	}, "can be compared"},
+	{"Assertions of strangers", func() fstest.MapFS {
+		return objects(400*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("Assertion", "acme", fmt.Sprint("a", i), "", fmt.Sprintf("{never: {from: {group: x, vpc: globex/n%d}, to: {endpoint: e, vpc: globex/shared}}}", i)))
+		})
+	}, "promises nothing"},
+	{"Links of endpoints that aren't there", func() fstest.MapFS {
+		return objects(400*many, func(b *strings.Builder, i int) {
+			b.WriteString(named("Link", "acme", fmt.Sprint("l", i), "prod", fmt.Sprintf("{action: connect, between: [{endpoint: a%d}, {endpoint: b%d}]}", i, i)))
+		})
+	}, ""},
+}
+
+// openTenant is a tenant t that may listen on all ports of all hosts.
+var openTenant = tenant(`{listen: {hosts: ["*"], ports: [sctp, tcp, udp]}}`)
+
+func file(data string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(data)} }
+
+// named returns an object of a kind that has a tenant and a vpc unless they are "".
+func named(kind, tenant, name, vpc, spec string) string {
+	metadata := "name: " + name
+	if tenant != "" {
+		metadata += ", tenant: " + tenant
+	}
+	if vpc != "" {
+		metadata += ", vpc: " + vpc
+	}
+	return object(kind, metadata, spec)
+}
+
+// objects returns a tree of base, what else is given and n objects, a hundred in
+// a file.
+func objects(n int, write func(b *strings.Builder, i int), more ...string) fstest.MapFS {
+	fsys := fstest.MapFS{"base.yaml": file(strings.Join(append([]string{base}, more...), "---\n"))}
+	for i := 0; i < n; {
+		var b strings.Builder
+		name := fmt.Sprintf("o%06d.yaml", i)
+		for range 100 {
+			if i < n {
+				b.WriteString("---\n")
+				write(&b, i)
+				i++
+			}
+		}
+		fsys[name] = file(b.String())
+	}
+	return fsys
+}
+
+// ingresses returns a tree of n Ingresses of a tenant who may listen on
+// everything, with its number in place of # in each.
+func ingresses(n int, host, listen string) fstest.MapFS {
+	fsys := objects(n, func(b *strings.Builder, i int) {
+		spec := "{hosts: [" + host + "], ports: [{listen: " + listen + "}], to: {endpoint: e}}"
+		b.WriteString(named("Ingress", "t", fmt.Sprint("i", i), "v", strings.ReplaceAll(spec, "#", fmt.Sprint(i+1))))
+	})
+	base := strings.Replace(base, `listen: {hosts: ["edge-*", edge-1, "b-*"], ports: [tcp/443, tcp/20000-20999, udp]}`, "quota: {}", 1)
+	fsys["base.yaml"] = file(base + "---\n" + openTenant + "---\n" + lone("t"))
+	return fsys
+}
+
+// subnets returns so many subnets that no other i has.
+func subnets(i, n int) string {
+	var b strings.Builder
+	for j := range n {
+		k := i*n + j
+		fmt.Fprintf(&b, "{name: s%d-%d, cidr: %d.%d.%d.0/24},", i, j, 10+k>>16, k>>8&255, k&255)
+	}
+	return b.String()
+}
+
+// wideVPC returns a VPC of acme with as many subnets as may be.
+func wideVPC(i int) string {
+	return named("VPC", "acme", fmt.Sprint("v", i), "", "{subnets: ["+strings.TrimSuffix(subnets(i, 9999), ",")+"]}")
 }
 
 const hostileVariable = "DAOLI_TEST_HOSTILE_TREE"

@@ -16,9 +16,19 @@ const (
 	MaxTokens     = 5_000_000
 	mappingTokens = 4
 
-	// maxProblems bounds what is reported of one tree, so that a tree of
-	// mistakes doesn't become a report larger than itself.
+	// maxProblems bounds how many errors, and how many warnings, are reported of
+	// one tree, so that a tree of mistakes doesn't become a report larger than
+	// itself.
 	maxProblems = 10_000
+
+	// maxWork bounds what comparing objects with each other costs, where that
+	// can grow faster than the tree: subnets of VPCs with many peers, and hosts
+	// and ports that are listened on. The unit is a few nanoseconds.
+	maxWork    = 50_000_000
+	workSubnet = 10 // looking at a subnet
+	workGlobs  = 25 // looking whether two patterns may have a name in common
+	workSpan   = 10 // keeping a range of ports
+	workLookup = 3  // finding something, or that two patterns end differently
 
 	// maxShown bounds a value that is quoted in a problem, in bytes.
 	maxShown = 80

@@ -91,6 +91,15 @@ func TestLoadShowsSoManyProblemsOnly(t *testing.T) {
 	}
 }
 
+func TestLoadHidesNoErrorBehindWarnings(t *testing.T) {
+	warnings := rule("{from: [" + strings.Repeat("{vpc: globex/x},", 9_999) + "]}, {from: [{vpc: globex/x}, {vpc: globex/x}]}")
+	_, problems := spec.Load(tree("base.yaml", base, "a.yaml", warnings, "b.yaml", peering("{vpcs: [acme/prod, acme/dev]}")))
+	if len(problems) != 10_002 || problems[10_000].Warning || problems[10_001].Text != "1 more problems are not shown; mend the ones above first" {
+		t.Errorf("of 10001 warnings and an error, %d things are said, the last %v; want 10000, the error and how many are left",
+			len(problems), problems[max(0, len(problems)-2):])
+	}
+}
+
 func TestLoadCutsLongValues(t *testing.T) {
 	long := strings.Repeat("é", 1000)
 	_, problems := spec.Load(tree("base.yaml", base, "x.yaml", tenant(`{hosts: `+long+`}`)))

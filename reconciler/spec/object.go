@@ -9,12 +9,37 @@ import (
 
 const apiVersion = "daoli.net/v1"
 
-// Kinds of objects that Load understands.
+// Kinds of objects.
 const (
 	kindTenant        = "Tenant"
 	kindVPC           = "VPC"
 	kindSecurityGroup = "SecurityGroup"
+	kindPeering       = "Peering"
+	kindLink          = "Link"
+	kindIngress       = "Ingress"
+	kindService       = "Service"
+	kindGateway       = "Gateway"
+	kindSite          = "Site"
+	kindAssertion     = "Assertion"
 )
+
+// scopeKeys are the metadata of an object of each kind beside its name.
+var scopeKeys = map[string][]string{
+	kindTenant:        nil,
+	kindVPC:           {"tenant"},
+	kindSecurityGroup: {"tenant", "vpc"},
+	kindPeering:       {"tenant"},
+	kindLink:          {"tenant", "vpc"},
+	kindIngress:       {"tenant", "vpc"},
+	kindService:       {"tenant", "vpc"},
+	kindGateway:       nil,
+	kindSite:          nil,
+	kindAssertion:     {"tenant"},
+}
+
+// kindNames are all kinds, as a problem lists them.
+var kindNames = []string{kindTenant, kindVPC, kindSecurityGroup, kindPeering, kindLink,
+	kindIngress, kindService, kindGateway, kindSite, kindAssertion}
 
 // tenantsDir is the directory below the root that the tenants' own ones are in.
 const tenantsDir = "tenants"
@@ -38,11 +63,20 @@ func (k key) String() string {
 // object is one document whose identity is known. Of its contents one is set.
 type object struct {
 	key
-	at, tenantAt, vpcAt Pos // where name, tenant and vpc stand in its metadata
+	at, tenantAt, vpcAt Pos  // where name, tenant and vpc stand in its metadata
+	flawed              bool // its spec has errors, so that it may lack what was meant
 
 	tenantSpec *Tenant
 	vpcSpec    *VPC
 	group      *SecurityGroup
+	peering    *Peering
+	link       *Link
+	ingress    *Ingress
+	service    *Service
+	gateway    *Gateway
+	site       *Site
+	assertion  *Assertion
+	places     places
 }
 
 // document reads the object that is the root of a document.
@@ -66,9 +100,11 @@ func (s *source) document(root *yaml.Node) {
 	}
 	o := &object{key: key{kind: kind}}
 	identified := okMetadata && s.metadata(metadata, o)
+	before := s.errors
 	if okSpec {
 		s.content(content, o)
 	}
+	o.flawed = !okSpec || s.errors > before
 	if identified {
 		s.objects = append(s.objects, o)
 	}
@@ -80,35 +116,23 @@ func (s *source) kind(n *yaml.Node) string {
 	if !ok {
 		return ""
 	}
-	switch v {
-	case "Tenant", "Gateway", "Site":
-		if strings.HasPrefix(s.file, tenantsDir+"/") {
-			s.err(s.pos(n), "kind %q is the operator's and refused under %s/; move it to a file outside", v, tenantsDir)
-			return ""
-		}
+	scope, found := scopeKeys[v]
+	switch {
+	case !found:
+		s.err(s.pos(n), "kind %s is unknown; write %s", quote(v), alternatives(kindNames))
+		return ""
+	case len(scope) == 0 && strings.HasPrefix(s.file, tenantsDir+"/"):
+		s.err(s.pos(n), "kind %q is the operator's and refused under %s/; move it to a file outside", v, tenantsDir)
+		return ""
 	}
-	switch v {
-	case kindTenant, kindVPC, kindSecurityGroup:
-		return v
-	case "Peering", "Link", "Ingress", "Service", "Gateway", "Site", "Assertion":
-		s.err(s.pos(n), "kind %q is not supported yet; remove the object until it is", v)
-	default:
-		s.err(s.pos(n), "kind %s is unknown; write Tenant, VPC or SecurityGroup", quote(v))
-	}
-	return ""
+	return v
 }
 
 // metadata reads what identifies o, whose kind is known. It reports whether it
 // is all there and right.
 func (s *source) metadata(n *yaml.Node, o *object) bool {
-	keys := []string{"name"}
-	switch o.kind {
-	case kindVPC:
-		keys = append(keys, "tenant")
-	case kindSecurityGroup:
-		keys = append(keys, "tenant", "vpc")
-	}
-	what := "the metadata of a " + o.kind
+	keys := append([]string{"name"}, scopeKeys[o.kind]...)
+	what := "the metadata of " + article(o.kind)
 	m, ok := s.mapping(n, what, keys...)
 	if !ok {
 		return false
@@ -128,6 +152,14 @@ func (s *source) metadata(n *yaml.Node, o *object) bool {
 		ok = ok && valid
 	}
 	return s.inItsDirectory(o) && ok
+}
+
+// article returns "a VPC", "an Ingress".
+func article(kind string) string {
+	if strings.ContainsAny(kind[:1], "AEIO") {
+		return "an " + kind
+	}
+	return "a " + kind
 }
 
 // inItsDirectory reports whether o may stand in its file: tenants/<t>/ is for
@@ -151,5 +183,19 @@ func (s *source) content(n *yaml.Node, o *object) {
 		o.vpcSpec = s.vpc(n, o)
 	case kindSecurityGroup:
 		o.group = s.group(n, o)
+	case kindPeering:
+		o.peering = s.peering(n, o)
+	case kindLink:
+		o.link = s.link(n, o)
+	case kindIngress:
+		o.ingress = s.ingress(n, o)
+	case kindService:
+		o.service = s.service(n, o)
+	case kindGateway:
+		o.gateway = s.gateway(n, o)
+	case kindSite:
+		o.site = s.site(n, o)
+	case kindAssertion:
+		o.assertion = s.assertion(n, o)
 	}
 }

@@ -15,20 +15,37 @@ func (s *source) peers(n *yaml.Node, sec section) []Peer {
 	elements, _ := s.list(n, sec.peers)
 	var peers []Peer
 	for _, e := range elements {
-		if p, ok := s.peer(e, sec.vpc); ok {
-			peers = append(peers, p)
+		p, ok := s.peer(e, scope{tenant: sec.vpc.tenant(), vpc: sec.vpc})
+		if !ok {
+			continue
+		}
+		peers = append(peers, p)
+		if sec.peers == "to" && p.CIDR.IsValid() && !strings.HasPrefix(s.file, tenantsDir+"/") {
+			s.operatorCIDRs = append(s.operatorCIDRs, p.CIDR)
 		}
 	}
 	return peers
 }
 
-// peer reads one PEER of a rule of the VPC own.
-func (s *source) peer(n *yaml.Node, own VPCID) (Peer, bool) {
+// scope is where a name stands that means another object.
+type scope struct {
+	tenant string
+	vpc    VPCID // "": an Assertion, which is in none
+}
+
+// peer reads one PEER that stands in own.
+func (s *source) peer(n *yaml.Node, own scope) (Peer, bool) {
 	p := Peer{At: s.pos(n)}
 	m, ok := s.mapping(n, "a peer", "group", "subnet", "labels", "vpc", "cidr", "except", "any")
-	if !ok || !s.oneSelector(m) {
+	if !ok || !s.oneSelector(m, peerRule) {
 		return p, false
 	}
+	s.selectors(m, &p, own)
+	return p, true
+}
+
+// selectors reads what a peer selects.
+func (s *source) selectors(m mapping, p *Peer, own scope) {
 	if n, ok := m.value("cidr"); ok {
 		p.CIDR, _ = s.cidr(n, "cidr")
 	}
@@ -39,30 +56,29 @@ func (s *source) peer(n *yaml.Node, own VPCID) (Peer, bool) {
 		p.Any = s.isTrue(n, "any")
 	}
 	if !m.has("cidr") && !m.has("any") {
-		s.insidePeer(m, &p, own)
+		s.insidePeer(m, p, own)
 	}
-	return p, true
 }
 
 // oneSelector reports whether a peer has exactly one selector, beside which a
-// vpc may stand if it selects endpoints.
-func (s *source) oneSelector(m mapping) bool {
+// vpc may stand if it selects endpoints. The way out is rule.
+func (s *source) oneSelector(m mapping, rule string) bool {
 	at := s.pos(m.node)
-	selectors := slices.DeleteFunc([]string{"group", "subnet", "labels", "cidr", "any"},
+	selectors := slices.DeleteFunc([]string{"group", "subnet", "labels", "endpoint", "cidr", "any"},
 		func(k string) bool { return !m.has(k) })
 	switch {
 	case len(selectors) == 0 && m.has("except"):
-		s.err(at, "a peer has except without cidr; add the cidr that it takes from")
+		s.err(at, "%s has except without cidr; add the cidr that it takes from", m.what)
 	case len(m.node.Content) == 0:
-		s.err(at, "a peer is {}; %s", peerRule)
+		s.err(at, "%s is {}; %s", m.what, rule)
 	case len(selectors) == 0 && !m.has("vpc"):
 		// Its keys are unknown, which is said already.
 	case len(selectors) > 1:
-		s.err(at, "a peer has %s; %s, and list two peers for either", strings.Join(selectors, " and "), peerRule)
+		s.err(at, "%s has %s; %s", m.what, strings.Join(selectors, " and "), rule)
 	case m.has("except") && !m.has("cidr"):
-		s.err(at, "a peer has except beside %s; it goes with cidr alone", selectors[0])
+		s.err(at, "%s has except beside %s; it goes with cidr alone", m.what, selectors[0])
 	case m.has("vpc") && (m.has("cidr") || m.has("any")):
-		s.err(at, "a peer has vpc beside %s; it goes with group, subnet or labels, or alone", selectors[0])
+		s.err(at, "%s has vpc beside %s; it goes with group, subnet or labels, or alone", m.what, selectors[0])
 	default:
 		return true
 	}
@@ -88,24 +104,24 @@ func (s *source) except(n *yaml.Node, cidr netip.Prefix) []netip.Prefix {
 }
 
 // insidePeer reads a peer that selects endpoints.
-func (s *source) insidePeer(m mapping, p *Peer, own VPCID) {
-	p.VPC = own
+func (s *source) insidePeer(m mapping, p *Peer, own scope) {
+	p.VPC = own.vpc
 	if n, ok := m.value("vpc"); ok {
 		p.VPC, ok = s.vpcID(n, "vpc")
 		if ok {
-			s.refer(reference{from: own, to: p.VPC, kind: vpcName, at: s.pos(n)})
+			s.refer(reference{from: own, to: p.VPC, kind: vpcName, effect: peerEffect, at: s.pos(n)})
 		}
 	}
 	if n, ok := m.value("group"); ok {
 		p.Group, ok = s.name(n, "group")
 		if ok {
-			s.refer(reference{from: own, to: p.VPC, kind: groupName, name: p.Group, at: s.pos(n)})
+			s.refer(reference{from: own, to: p.VPC, kind: groupName, effect: peerEffect, name: p.Group, at: s.pos(n)})
 		}
 	}
 	if n, ok := m.value("subnet"); ok {
 		p.Subnet, ok = s.name(n, "subnet")
 		if ok {
-			s.refer(reference{from: own, to: p.VPC, kind: subnetName, name: p.Subnet, at: s.pos(n)})
+			s.refer(reference{from: own, to: p.VPC, kind: subnetName, effect: peerEffect, name: p.Subnet, at: s.pos(n)})
 		}
 	}
 	if n, ok := m.value("labels"); ok {

@@ -71,3 +71,19 @@ func (s *source) ports(n *yaml.Node, what string) []Port {
 	}
 	return ports
 }
+
+// String returns p as the YAML writes it.
+func (p Port) String() string {
+	switch {
+	case p.Proto == "icmp" && p.Hi == maxICMPType && p.Lo == 0, p.Lo == 0 && p.Hi == maxPort:
+		return p.Proto
+	case p.Lo == p.Hi:
+		return p.Proto + "/" + strconv.Itoa(int(p.Lo))
+	}
+	return p.Proto + "/" + strconv.Itoa(int(p.Lo)) + "-" + strconv.Itoa(int(p.Hi))
+}
+
+// overlaps reports whether p and q have a port in common.
+func (p Port) overlaps(q Port) bool {
+	return p.Proto == q.Proto && p.Lo <= q.Hi && q.Lo <= p.Hi
+}

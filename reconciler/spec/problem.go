@@ -10,15 +10,19 @@ import (
 
 // problems collects what is wrong with one tree, in the order in which it is found.
 type problems struct {
-	list   []Problem
-	errors int
-	left   int // problems beyond maxProblems, which are not kept
+	list     []Problem
+	errors   int
+	warnings int
+	left     int // errors and warnings beyond maxProblems of each, which are not kept
 }
 
 // err adds an error: what is wrong, the bad value, the way out.
 func (p *problems) err(at Pos, format string, args ...any) {
-	p.errors++
-	p.add(at, false, format, args)
+	if p.errors++; p.errors > maxProblems {
+		p.left++
+		return
+	}
+	p.list = append(p.list, Problem{At: at, Text: fmt.Sprintf(format, args...)})
 }
 
 // abort adds an error that ends the reading. It is kept however many there are.
@@ -27,17 +31,14 @@ func (p *problems) abort(at Pos, format string, args ...any) {
 	p.list = append(p.list, Problem{At: at, Text: fmt.Sprintf(format, args...)})
 }
 
-// warn adds a warning.
+// warn adds a warning. Warnings leave room for the errors, so that nobody can
+// hide what is wrong behind names of strangers.
 func (p *problems) warn(at Pos, format string, args ...any) {
-	p.add(at, true, format, args)
-}
-
-func (p *problems) add(at Pos, warning bool, format string, args []any) {
-	if len(p.list) >= maxProblems {
+	if p.warnings++; p.warnings > maxProblems {
 		p.left++
 		return
 	}
-	p.list = append(p.list, Problem{At: at, Text: fmt.Sprintf(format, args...), Warning: warning})
+	p.list = append(p.list, Problem{At: at, Text: fmt.Sprintf(format, args...), Warning: true})
 }
 
 // sorted returns all problems by file, line and then as they were found.

@@ -94,50 +94,55 @@ func (s *source) labels(n *yaml.Node) (map[string]string, bool) {
 	return labels, len(labels) > 0
 }
 
-// globs returns the patterns of host names that n lists.
-func (s *source) globs(n *yaml.Node, what string) []string {
+// globs returns the patterns of host names that n lists, and where each stands.
+func (s *source) globs(n *yaml.Node, what string) (globs []string, at []Pos) {
 	elements, _ := s.list(n, what)
-	var globs []string
 	for _, e := range elements {
 		v, ok := s.text(e, what)
 		if !ok {
 			continue
 		}
-		_, err := path.Match(v, "")
-		if v == "" || len(v) > maxGlob || err != nil || strings.Contains(v, "/") || strings.ContainsFunc(v, unicode.IsSpace) {
+		if !isGlob(v) {
 			s.err(s.pos(e), `%s has %s, which is no pattern of host names; write a name, "edge-*" or "*"`, what, quote(v))
 			continue
 		}
-		globs = append(globs, v)
+		globs, at = append(globs, v), append(at, s.pos(e))
 	}
-	return globs
+	return globs, at
+}
+
+// isGlob reports whether v is a pattern of host names.
+func isGlob(v string) bool {
+	_, err := path.Match(v, "")
+	return v != "" && len(v) <= maxGlob && err == nil && !strings.Contains(v, "/") && !strings.ContainsFunc(v, unicode.IsSpace)
 }
 
 // decimal is a number without sign or leading zero.
 var decimal = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})$`)
 
-// limit returns the number from 1 that n is.
-func (s *source) limit(n *yaml.Node, what string) int {
+// number returns the number from 1 to most that n is, or 0. What may be written
+// instead is said by instead.
+func (s *source) number(n *yaml.Node, what string, most int, instead string) int {
 	if isReported(n) {
 		return 0
 	}
 	v, _ := strconv.Atoi(n.Value)
-	if !isScalar(n) || n.Tag != "!!int" || !decimal.MatchString(n.Value) || v == 0 {
-		s.err(s.pos(n), "%s is %s; write a number from 1 to 999999999, or leave it out for no limit", what, shown(n))
+	if !isScalar(n) || n.Tag != "!!int" || !decimal.MatchString(n.Value) || v == 0 || v > most {
+		s.err(s.pos(n), "%s is %s; write a number from 1 to %d%s", what, shown(n), most, instead)
 		return 0
 	}
 	return v
 }
 
-// duration returns the time between least and most that n is.
-func (s *source) duration(n *yaml.Node, what string, least, most time.Duration) (time.Duration, bool) {
+// duration returns the time between least and most that n is, as example is one.
+func (s *source) duration(n *yaml.Node, what string, least, most time.Duration, example string) (time.Duration, bool) {
 	v, ok := s.text(n, what)
 	if !ok {
 		return 0, false
 	}
 	d, err := time.ParseDuration(v)
 	if err != nil || d < least || d > most {
-		s.err(s.pos(n), "%s is %s; write a time from %s to %s, such as 2h4m", what, quote(v), short(least), short(most))
+		s.err(s.pos(n), "%s is %s; write a time from %s to %s, such as %s", what, quote(v), short(least), short(most), example)
 		return 0, false
 	}
 	return d, true
@@ -160,6 +165,36 @@ func (s *source) instant(n *yaml.Node, what string) time.Time {
 		return time.Time{}
 	}
 	return t
+}
+
+// address returns the IPv4 address that n is.
+func (s *source) address(n *yaml.Node, what string) (netip.Addr, bool) {
+	v, ok := s.text(n, what)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	a, err := netip.ParseAddr(v)
+	switch {
+	case err != nil:
+		s.err(s.pos(n), "%s is %s, which is no IPv4 address; write it as 10.1.0.200", what, quote(v))
+	case a.Is4In6():
+		s.err(s.pos(n), "%s is %s, which is IPv4-mapped IPv6; write the IPv4 address", what, quote(v))
+	case !a.Is4():
+		s.err(s.pos(n), "%s is %s, which is IPv6, and that is refused until dual stack is built; write an IPv4 address", what, quote(v))
+	default:
+		return a, true
+	}
+	return netip.Addr{}, false
+}
+
+// hostName returns the name of one host that n is, as certificates have it.
+func (s *source) hostName(n *yaml.Node, what string) (string, bool) {
+	v, ok := s.text(n, what)
+	if ok && (v == "" || len(v) > maxGlob || strings.ContainsAny(v, `/*?[]\`) || strings.ContainsFunc(v, unicode.IsSpace)) {
+		s.err(s.pos(n), "%s is %s, which is no host's name; write one, without patterns", what, quote(v))
+		return "", false
+	}
+	return v, ok
 }
 
 // cidr returns the IPv4 range that n is.

@@ -10,7 +10,7 @@ func (s *source) tenant(n *yaml.Node, o *object) *Tenant {
 		return t
 	}
 	if n, ok := m.value("hosts"); ok {
-		t.Hosts = s.globs(n, "hosts")
+		t.Hosts, _ = s.globs(n, "hosts")
 	}
 	if n, ok := m.value("quota"); ok {
 		t.Quota = s.quota(n)
@@ -20,6 +20,8 @@ func (s *source) tenant(n *yaml.Node, o *object) *Tenant {
 	}
 	return t
 }
+
+const maxQuota = 999_999_999
 
 func (s *source) quota(n *yaml.Node) Quota {
 	var q Quota
@@ -32,7 +34,7 @@ func (s *source) quota(n *yaml.Node) Quota {
 		if !ok {
 			return 0
 		}
-		return s.limit(n, "quota."+key)
+		return s.number(n, "quota."+key, maxQuota, ", or leave it out for no limit")
 	}
 	q.Endpoints = limit("endpoints")
 	q.Sessions = limit("sessions")
@@ -47,7 +49,7 @@ func (s *source) listen(n *yaml.Node) Listen {
 		return l
 	}
 	if n, ok := m.value("hosts"); ok {
-		l.Hosts = s.globs(n, "listen.hosts")
+		l.Hosts, _ = s.globs(n, "listen.hosts")
 	}
 	if n, ok := m.value("ports"); ok {
 		l.Ports = s.ports(n, "listen.ports")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,9 @@ type loader struct {
 	tokens  int // counted so far
 	objects []*object
 	refs    []reference
+	vias    []gatewayRef // names of Gateways
+
+	operatorCIDRs []netip.Prefix // as Network has them, but unsorted
 }
 
 // files returns the names of all files to read, in order.

@@ -50,8 +50,8 @@ func (s *source) vpc(n *yaml.Node, o *object) *VPC {
 		d, _ := s.choice(n, "default", string(SameSubnet), string(SameVPC), string(Deny))
 		v.Default, v.DefaultAt = Default(d), s.pos(n)
 	}
-	if key, n, ok := m.entry("egress"); ok {
-		v.Egress = s.vpcEgress(n, s.pos(key))
+	if n, ok := m.value("egress"); ok {
+		v.Egress = s.vpcEgress(n, o.at)
 	}
 	if n, ok := m.value("sessions"); ok {
 		s.sessions(n, &v.Sessions)
@@ -143,7 +143,8 @@ func (s *source) overlaps(subnets []Subnet) {
 	}
 }
 
-// vpcEgress reads how a VPC's endpoints reach the outside. at is its key's place.
+// vpcEgress reads how a VPC's endpoints reach the outside. at is its
+// place as long as no default is written: that of the VPC's name.
 func (s *source) vpcEgress(n *yaml.Node, at Pos) *Egress {
 	e := &Egress{Via: ownHost, Default: "deny", DefaultAt: at}
 	m, ok := s.mapping(n, "egress", "via", "default")
@@ -151,8 +152,11 @@ func (s *source) vpcEgress(n *yaml.Node, at Pos) *Egress {
 		return e
 	}
 	if n, ok := m.value("via"); ok {
-		if v, ok := s.name(n, "egress.via"); ok && v != ownHost {
-			s.err(s.pos(n), "egress.via is the Gateway %q, and kind Gateway is not supported yet; write own-host", v)
+		if v, ok := s.name(n, "egress.via"); ok {
+			e.Via = v
+			if v != ownHost {
+				s.referGateway(v, "egress.via", s.pos(n))
+			}
 		}
 	}
 	if n, ok := m.value("default"); ok {
@@ -175,7 +179,7 @@ func (s *source) sessions(n *yaml.Node, to *Sessions) {
 		to.UDP = s.granularity(n, "sessions.udp")
 	}
 	if n, ok := m.value("idle"); ok {
-		to.Idle, _ = s.duration(n, "sessions.idle", minIdle, maxIdle)
+		to.Idle, _ = s.duration(n, "sessions.idle", minIdle, maxIdle, "2h4m")
 	}
 }
 
