@@ -20,17 +20,18 @@ decision := {
 	"ends": _ends,
 } if {
 	_reachable
+	_disconnects == []
 	_denials == []
 	sender := _sender_open
 	receiver := _receiver_open
 }
 
-# No common VPC, no Peering in force.
+# No common VPC, no Peering in force: perhaps one side's alone.
 else := {
 	"verdict": "drop",
 	"reason": "isolation",
-	"rule": "",
-	"at": "",
+	"rule": _onesided.rule,
+	"at": _onesided.at,
 	"log": false,
 	"ends": [],
 } if {
@@ -48,6 +49,19 @@ else := {
 	"ends": [],
 } if {
 	input.src.outside
+	not _reachable
+}
+
+# A Link disconnects: no end of a rule changes that.
+else := {
+	"verdict": "drop",
+	"reason": "link-deny",
+	"rule": link.rule,
+	"at": link.at,
+	"log": false,
+	"ends": [],
+} if {
+	link := _disconnects[0]
 }
 
 # A rule denies,
@@ -125,26 +139,88 @@ _reachable if {
 # two VPCs that a Peering joins,
 _reachable if _peered
 
-# or the outside, from a VPC that is there.
+# the outside, from a VPC that is there,
 _reachable if {
 	input.dst.outside
 	index.vpcs[input.src.vpc]
 }
 
+# or from the outside what listens for it.
+_reachable if {
+	input.src.outside
+	_entry
+}
+
 _peered if index.peers[input.src.vpc][input.dst.vpc]
 
-# Nobody learns across a Peering whether somebody listens there.
+# The Peering that only one of the two VPCs' tenants declared.
+_onesided := peering if {
+	peering := index.onesided[input.src.vpc][input.dst.vpc]
+}
+
+else := {"rule": "", "at": ""}
+
+# Nobody learns across a Peering, or from outside, whether somebody listens.
 _refusal := "drop" if _peered
 
+else := "drop" if input.src.outside
+
 else := "reject"
+
+# The Links between src and dst, in order of their paths. What is read of the
+# input is read outside the comprehension, where a missing field leaves all
+# undefined, so that nothing is allowed: inside, it would just find no Link that
+# disconnects. So it is with all that follows.
+_links := [link | some rank in ranks; link := links[rank]] if {
+	from := input.src.keys
+	to := input.dst.keys
+	ends := index.ends
+	links := index.links
+	ranks := {rank |
+		some key in from
+		others := ends[key]
+		some other in to
+		some rank in others[other]
+	}
+}
+
+_disconnects := [link | some link in links; link.action == "disconnect"] if {
+	links := _links
+}
+
+# The Links by which a tenant opens its own side.
+_connects(tenant) := [link |
+	some link in _links
+	link.action == "connect"
+	link.tenant == tenant
+]
+
+# What listens on dst's port for src: an Ingress, or a Service with hosts.
+_entry := entries[min(ranks)] if {
+	vpc := index.vpcs[input.dst.vpc]
+	entries := vpc.entries
+	ranks := {rank |
+		some key in input.dst.keys
+		target := vpc.targets[key]
+		some port in input.ports.dst
+		sources := target[port]
+		some peer in input.peers.dst
+		rank := sources[peer]
+	}
+}
 
 # The rules that deny, dst's before src's.
 _denials := [rule | some rules in both; some rule in rules; rule.action != "allow"] if {
 	both := [_ingress, _egress]
 }
 
-# dst's side is open by a rule,
-_receiver_open := {"reason": "rule", "by": rule} if {
+# dst's side is open by a Link of its tenant,
+_receiver_open := {"reason": "link", "by": link} if {
+	link := _connects(input.dst.tenant)[0]
+}
+
+# by a rule,
+else := {"reason": "rule", "by": rule} if {
 	rule := [r | some r in _ingress; r.action == "allow"][0]
 }
 
@@ -153,6 +229,13 @@ else := {"reason": "default", "by": vpc.default} if {
 	_receiver_isolating == []
 	vpc := index.vpcs[input.dst.vpc]
 	vpc.default.is in _admitting
+}
+
+# to the outside by what listens for it, where no group isolates dst,
+else := {"reason": "open", "by": entry} if {
+	input.src.outside
+	_receiver_isolating == []
+	entry := _entry
 }
 
 # and what lies outside, through src's egress: src's side alone decides.
@@ -169,12 +252,17 @@ _admitting contains "same-subnet" if {
 	input.src.subnet == input.dst.subnet
 }
 
-# src's side is open by a rule,
-_sender_open := {"reason": "rule", "by": rule} if {
+# src's side is open by a Link of its tenant,
+_sender_open := {"reason": "link", "by": link} if {
+	link := _connects(input.src.tenant)[0]
+}
+
+# by a rule,
+else := {"reason": "rule", "by": rule} if {
 	rule := [r | some r in _egress; r.action == "allow"][0]
 }
 
-# where no group isolates src, towards endpoints,
+# where no group isolates src, and what lies outside none does, towards endpoints,
 else := {"reason": "default", "by": {"log": false}} if {
 	_sender_isolating == []
 	input.dst.vpc
@@ -198,10 +286,7 @@ _sender_isolating := [section.isolating |
 	section := index.vpcs[input.src.vpc].groups[group].egress
 ]
 
-# The rules that match and have not ended, in order of (group name, index). What
-# is read of the input is read outside the comprehension, where a missing field
-# leaves all undefined, so that nothing is allowed: inside, it would just match
-# no deny. So it is with _denials and these.
+# The rules that match and have not ended, in order of (group name, index).
 _ingress := [rule |
 	some rank in ranks
 	rule := rules[rank]
@@ -247,6 +332,8 @@ _egress := [rule |
 		some rank in matching[peer]
 	}
 }
+
+else := [] if input.src.outside
 
 # When the rules that match end: then the answer could be another.
 _ends := [rule.until | some rules in [_ingress, _egress]; some rule in rules]

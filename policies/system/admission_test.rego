@@ -4,16 +4,20 @@ import data.daoli.admission
 import data.daoli.fixture
 
 # An endpoint, and the keys of the peers that select it.
-_endpoint(vpc, subnet, groups, keys) := {
-	"tenant": "acme",
+_endpoint(vpc, subnet, groups, peers) := {
+	"tenant": split(vpc, "/")[0],
 	"vpc": vpc,
 	"subnet": subnet,
 	"groups": groups,
 	"labels": {},
-	"keys": keys,
+	"keys": [],
+	"peers": peers,
 }
 
-_outside(keys) := {"outside": true, "groups": [], "keys": keys}
+# An endpoint with keys of its own: what Links and Ingresses call it.
+_called(endpoint, keys) := object.union(endpoint, {"keys": keys})
+
+_outside(peers) := {"outside": true, "groups": [], "keys": [], "peers": peers}
 
 _web := _endpoint("acme/prod", "web", [], ["group:acme/prod/web"])
 
@@ -35,14 +39,24 @@ _eight := _outside(["cidr:8.0.0.0/8!8.8.8.0/24"])
 
 _elsewhere := _outside([])
 
+_nine := _outside(["any", "cidr:9.0.0.0/8"])
+
+_anybody := _outside(["any"])
+
+_web1 := _called(_web, ["endpoint:acme/prod/web1"])
+
+_web2 := _called(_web, ["endpoint:acme/prod/web2"])
+
+_sealed := _called(_endpoint("acme/prod", "web", ["sealed"], []), ["group:acme/prod/sealed"])
+
 # The decision for ports (the keys of those that hold the port) at the time now.
 _at(now, src, dst, ports) := decision if {
 	query := {
-		"src": object.remove(src, ["keys"]),
-		"dst": object.remove(dst, ["keys"]),
+		"src": object.remove(src, ["peers"]),
+		"dst": object.remove(dst, ["peers"]),
 		"proto": "tcp",
 		"port": 1,
-		"peers": {"src": dst.keys, "dst": src.keys},
+		"peers": {"src": dst.peers, "dst": src.peers},
 		"ports": {"src": ports, "dst": ports},
 		"now": now,
 	}
@@ -71,6 +85,11 @@ test_a_peering_joins_two_vpcs if {
 	_is(_decide(_api, _db, ["tcp/80,tcp/8000-8999"]), "allow", "rule", "acme/prod/db/ingress/1", "net.yaml:14")
 }
 
+test_a_onesided_peering_is_named if {
+	_is(_decide(_open, _globex, []), "drop", "isolation", "acme/ask", "net.yaml:36")
+	_is(_decide(_globex, _open, []), "drop", "isolation", "acme/ask", "net.yaml:36")
+}
+
 test_a_vpc_that_is_gone_is_isolated if {
 	gone := _endpoint("acme/gone", "a", [], [])
 	_is(_decide(gone, gone, []), "drop", "isolation", "", "")
@@ -93,6 +112,29 @@ test_a_deny_beats_an_allow if {
 
 test_a_deny_for_others_does_not_matter if {
 	_is(_decide(_web, _db, ["any", "tcp/5432"]), "allow", "rule", "acme/prod/db/ingress/0", "net.yaml:13")
+}
+
+test_a_link_disconnects if {
+	db := _called(_db, ["group:acme/prod/db"])
+	_is(_decide(_web1, db, ["tcp/5432"]), "drop", "link-deny", "acme/prod/cut", "net.yaml:24")
+	_is(_decide(db, _web1, []), "drop", "link-deny", "acme/prod/cut", "net.yaml:24")
+}
+
+test_a_link_disconnects_no_other if {
+	db := _called(_db, ["group:acme/prod/db"])
+	_is(_decide(_web2, db, ["tcp/5432"]), "allow", "rule", "acme/prod/db/ingress/0", "net.yaml:13")
+}
+
+# 3. A Link that connects.
+test_a_link_opens_both_sides_of_its_tenant if {
+	quiet := _called(_quiet, ["endpoint:acme/prod/web2"])
+	_is(_decide(quiet, _sealed, []), "allow", "link", "acme/prod/tie", "net.yaml:25")
+}
+
+test_a_link_opens_the_sides_of_no_other_tenant if {
+	api := _called(_api, ["group:globex/prod/api"])
+	_is(_decide(_sealed, api, []), "allow", "link", "globex/prod/half", "net.yaml:26")
+	_is(_decide(api, _sealed, []), "drop", "ingress-default", "acme/prod/sealed", "net.yaml:23")
 }
 
 # 4. dst's side.
@@ -180,7 +222,29 @@ test_without_egress_there_is_no_way_out if {
 	_is(_decide(_shut, _elsewhere, []), "reject", "no-egress", "acme/shut", "net.yaml:7")
 }
 
-test_nothing_comes_in_from_outside if {
+test_an_ingress_lets_in if {
+	_is(_decide(_eight, _web1, ["tcp/8443"]), "allow", "open", "acme/prod/shop", "net.yaml:29")
+	_is(_decide(_outside(["any", "cidr:8.0.0.0/8!8.8.8.0/24"]), _web1, ["tcp/8443"]), "allow", "open", "acme/prod/shop", "net.yaml:29")
+	_is(_decide(_anybody, _web1, ["tcp/8443"]), "allow", "open", "acme/prod/twin", "net.yaml:31")
+}
+
+test_an_ingress_lets_in_from_its_sources_on_its_port_to_its_endpoint if {
+	_is(_decide(_elsewhere, _web1, ["tcp/8443"]), "drop", "no-ingress", "", "")
+	_is(_decide(_eight, _web1, ["tcp/80"]), "drop", "no-ingress", "", "")
+	_is(_decide(_eight, _web2, ["tcp/8443"]), "drop", "no-ingress", "", "")
+}
+
+test_an_isolating_section_closes_an_ingress if {
+	_is(_decide(_anybody, _sealed, ["tcp/80"]), "drop", "ingress-default", "acme/prod/sealed", "net.yaml:23")
+}
+
+test_a_rule_opens_behind_an_ingress if {
+	guarded := _called(_endpoint("acme/prod", "web", ["guarded"], []), ["group:acme/prod/guarded"])
+	_is(_decide(_nine, guarded, ["tcp/80"]), "allow", "rule", "acme/prod/guarded/ingress/0", "net.yaml:35")
+	_is(_decide(_anybody, guarded, ["tcp/80"]), "drop", "ingress-default", "acme/prod/guarded", "net.yaml:34")
+}
+
+test_nothing_else_comes_in_from_outside if {
 	_is(_decide(_eight, _open, ["any"]), "drop", "no-ingress", "", "")
 }
 

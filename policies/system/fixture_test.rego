@@ -7,6 +7,25 @@ index := {
 		"acme/prod": {"globex/prod": true},
 		"globex/prod": {"acme/prod": true},
 	},
+	"onesided": {
+		"acme/open": {"globex/prod": {"rule": "acme/ask", "at": "net.yaml:36"}},
+		"globex/prod": {"acme/open": {"rule": "acme/ask", "at": "net.yaml:36"}},
+	},
+	"links": [
+		{"rule": "acme/prod/cut", "at": "net.yaml:24", "action": "disconnect", "tenant": "acme", "log": false},
+		{"rule": "acme/prod/tie", "at": "net.yaml:25", "action": "connect", "tenant": "acme", "log": false},
+		{"rule": "globex/prod/half", "at": "net.yaml:26", "action": "connect", "tenant": "globex", "log": false},
+	],
+	"ends": {
+		"endpoint:acme/prod/web1": {"group:acme/prod/db": [0]},
+		"endpoint:acme/prod/web2": {"group:acme/prod/sealed": [1]},
+		"group:acme/prod/db": {"endpoint:acme/prod/web1": [0]},
+		"group:acme/prod/sealed": {
+			"endpoint:acme/prod/web2": [1],
+			"group:globex/prod/api": [2],
+		},
+		"group:globex/prod/api": {"group:acme/prod/sealed": [2]},
+	},
 	"vpcs": {
 		"acme/open": {
 			"rule": "acme/open",
@@ -15,6 +34,8 @@ index := {
 			"egress": {"is": "allow", "rule": "acme/open", "at": "net.yaml:6", "log": false},
 			"groups": {},
 			"rules": [],
+			"entries": [],
+			"targets": {},
 		},
 		"acme/prod": {
 			"rule": "acme/prod",
@@ -35,11 +56,15 @@ index := {
 						"udp/53": {"group:acme/prod/web": [4]},
 					},
 				}},
+				"guarded": {"ingress": {
+					"isolating": {"rule": "acme/prod/guarded", "at": "net.yaml:34"},
+					"rules": {"tcp/80": {"cidr:9.0.0.0/8": [5]}},
+				}},
 				"quiet": {"egress": {
 					"isolating": {"rule": "acme/prod/quiet", "at": "net.yaml:19"},
 					"rules": {
-						"tcp/443": {"cidr:8.0.0.0/8!8.8.8.0/24": [5]},
-						"tcp/5432": {"group:acme/prod/db": [6]},
+						"tcp/443": {"cidr:8.0.0.0/8!8.8.8.0/24": [6]},
+						"tcp/5432": {"group:acme/prod/db": [7]},
 					},
 				}},
 				"sealed": {"ingress": {
@@ -53,9 +78,24 @@ index := {
 				{"rule": "acme/prod/db/ingress/2", "at": "net.yaml:15", "action": "reject", "log": false, "until": 9223372036854775807},
 				{"rule": "acme/prod/db/ingress/3", "at": "net.yaml:16", "action": "deny", "log": false, "until": 9223372036854775807},
 				{"rule": "acme/prod/db/ingress/4", "at": "net.yaml:17", "action": "allow", "log": false, "until": 1780322400},
+				{"rule": "acme/prod/guarded/ingress/0", "at": "net.yaml:35", "action": "allow", "log": false, "until": 9223372036854775807},
 				{"rule": "acme/prod/quiet/egress/0", "at": "net.yaml:20", "action": "allow", "log": false, "until": 9223372036854775807},
 				{"rule": "acme/prod/quiet/egress/1", "at": "net.yaml:21", "action": "allow", "log": false, "until": 9223372036854775807},
 			],
+			"entries": [
+				{"rule": "acme/prod/api", "at": "net.yaml:30", "log": false},
+				{"rule": "acme/prod/out", "at": "net.yaml:32", "log": false},
+				{"rule": "acme/prod/shop", "at": "net.yaml:29", "log": false},
+				{"rule": "acme/prod/twin", "at": "net.yaml:31", "log": false},
+			],
+			"targets": {
+				"endpoint:acme/prod/web1": {"tcp/8443": {
+					"any": 3,
+					"cidr:8.0.0.0/8!8.8.8.0/24": 2,
+				}},
+				"group:acme/prod/guarded": {"tcp/80": {"any": 1}},
+				"group:acme/prod/sealed": {"tcp/80": {"any": 0}},
+			},
 		},
 		"acme/shut": {
 			"rule": "acme/shut",
@@ -63,6 +103,8 @@ index := {
 			"default": {"is": "deny", "rule": "acme/shut", "at": "net.yaml:8", "log": false},
 			"groups": {},
 			"rules": [],
+			"entries": [],
+			"targets": {},
 		},
 		"globex/prod": {
 			"rule": "globex/prod",
@@ -70,6 +112,8 @@ index := {
 			"default": {"is": "same-vpc", "rule": "globex/prod", "at": "net.yaml:10", "log": false},
 			"groups": {},
 			"rules": [],
+			"entries": [],
+			"targets": {},
 		},
 	},
 }

@@ -2,10 +2,12 @@ package policy_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
 // BenchmarkDecide measures decisions among few and many rules, between members
@@ -15,7 +17,7 @@ func BenchmarkDecide(b *testing.B) {
 	src := endpoint("acme/prod/web", "g0", "g1", "g2")
 	dst := endpoint("acme/prod/db", "g0", "g1", "g2")
 	stranger := endpoint("acme/other/web", "g0")
-	for _, rules := range []int{10, 10_000} {
+	for _, rules := range []int{10, 100_000} {
 		p := bigWorld(rules).compile(b)
 		allowed, denied, isolated := query(src, dst, "tcp/441"), query(src, dst, "tcp/999"), query(stranger, dst, "tcp/441")
 		name := func(what string) string { return fmt.Sprintf("%s/rules=%d", what, rules) }
@@ -85,4 +87,32 @@ func TestMissCostsLittleMoreThanOPA(t *testing.T) {
 		}
 	}
 	t.Errorf("a decision takes %v, OPA alone %v; want at most 5/4 of it", miss, opa)
+}
+
+// BenchmarkRecompile measures an edit of one tenant's among 1,000 tenants with
+// 100 rules each.
+func BenchmarkRecompile(b *testing.B) {
+	w := newWorld()
+	for i := range 1000 {
+		id := spec.VPCID(fmt.Sprintf("t%d/prod", i))
+		w.vpc(id, "same-subnet", "deny")
+		for g := range 10 {
+			var rules []spec.Rule
+			for r := range 10 {
+				rules = append(rules, rule(fmt.Sprintf("group:g%d", r), fmt.Sprintf("tcp/%d", 440+r)))
+			}
+			w.group(id, fmt.Sprintf("g%d", g), ingress(rules...))
+		}
+	}
+	before := w.compile(b)
+	groups := maps.Clone(w.network.Groups["t0/prod"])
+	for b.Loop() {
+		edited := *w.network
+		edited.Groups = maps.Clone(edited.Groups)
+		edited.Groups["t0/prod"] = maps.Clone(groups)
+		delete(edited.Groups["t0/prod"], "g0")
+		if _, err := before.Recompile("r2", &edited, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

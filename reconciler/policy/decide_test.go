@@ -54,7 +54,28 @@ func table() *world {
 		group("acme/prod", "nodb", egress(rule("group:db", "deny"))).            // 57, 58, 59
 		group("globex/prod", "any", ingress(rule())).                            // 60, 61, 62
 		group("acme/prod", "picky", ingress(rule("vpc:globex/prod", "reject"))). // 63, 64, 65
-		group("acme/open", "pinned", egress(rule("198.51.100.0/24")))            // 66, 67, 68
+		group("acme/open", "pinned", egress(rule("198.51.100.0/24"))).           // 66, 67, 68
+		link("acme/prod", "tie", "connect", "web1", "group:db").                 // 69
+		link("acme/prod", "cut", "disconnect", "web2", "group:db").              // 70
+		link("acme/prod", "among", "disconnect", "group:lone", "group:lone").    // 71
+		link("globex/prod", "half", "connect", "g1", "web1@acme/prod").          // 72
+		link("acme/prod", "other", "connect", "g2@globex/prod", "group:sealed"). // 73
+		link("globex/prod", "no", "disconnect", "g3", "group:db@acme/prod").     // 74
+		link("acme/open", "alien", "disconnect", "web3@acme/prod", "web4@acme/prod").
+		link("initech/x", "alien", "disconnect", "web3@acme/prod", "web4@acme/prod").
+		link("acme/prod", "a-tie", "connect", "web1", "group:free").                                       // 77
+		link("acme/prod", "both", "disconnect", "web1", "group:free").                                     // 78
+		ingress("acme/prod", "shop", "web1", "tcp/8443", "203.0.113.0/24!203.0.113.7/32", "192.0.2.1/32"). // 79
+		ingress("acme/prod", "shut", "web1", "tcp/9", "nobody").                                           // 80
+		service("acme/prod", "api", "group:db", "tcp/80", "udp/53").                                       // 81
+		ingress("acme/prod", "api", "dual", "tcp/80").                                                     // 82
+		service("acme/prod", "back", "role=back", "tcp/22").                                               // 83
+		group("acme/prod", "fenced", ingress(rule("203.0.113.0/24", "tcp/22"), rule("192.0.2.1/32", "deny"),
+									rule("198.51.100.9/32", "reject"))). // 84, 85, 86, 87, 88
+		group("acme/prod", "grim", ingress(rule("reject"))). // 89, 90, 91
+		peering("acme", "b", "acme/open", "globex/prod").    // 92
+		peering("globex", "a", "acme/open", "globex/prod").  // 93
+		peering("initech", "a", "acme/shut", "globex/prod")  // 94
 }
 
 // want is a Decision in short.
@@ -95,6 +116,9 @@ func decideCases(p *policy.Policy) []decideCase {
 	return []decideCase{
 		// 1. Isolation.
 		{"two VPCs without Peering are isolated", stranger, web, "tcp/80", want{policy.Drop, "isolation", "", 0, false}},
+		{"the one-sided Peering is named, first by path", open, stranger, "tcp/80", want{policy.Drop, "isolation", "acme/b", 92, false}},
+		{"both ways", stranger, open, "tcp/80", want{policy.Drop, "isolation", "acme/b", 92, false}},
+		{"a third tenant's Peering is none", shut, stranger, "tcp/80", want{policy.Drop, "isolation", "", 0, false}},
 		{"two VPCs of one tenant are isolated", open, web, "tcp/80", want{policy.Drop, "isolation", "", 0, false}},
 		{"a rule that names a stranger opens nothing", stranger, db, "tcp/80", want{policy.Drop, "isolation", "", 0, false}},
 		{"a deny rule is not asked about a stranger", endpoint("globex/prod/dmz"), db, "tcp/80", want{policy.Drop, "isolation", "", 0, false}},
@@ -112,6 +136,21 @@ func decideCases(p *policy.Policy) []decideCase {
 		{"A's drop beats B's default", endpoint("acme/prod/db", "nodb"), db, "tcp/80", want{policy.Drop, "rule-deny", "acme/prod/nodb/egress/0", 59, false}},
 		{"a deny subtracts from the default", web, endpoint("acme/prod/web", "subtract"), "tcp/22", want{policy.Drop, "rule-deny", "acme/prod/subtract/ingress/0", 33, false}},
 		{"and only what it says", web, endpoint("acme/prod/web", "subtract"), "tcp/23", want{policy.Allow, "default", "acme/prod", 2, false}},
+
+		// 2 and 3. Links.
+		{"a Link disconnects", endpoint("acme/prod/web", "web", "@web2"), db, "tcp/5432", want{policy.Drop, "link-deny", "acme/prod/cut", 70, false}},
+		{"both ways", db, endpoint("acme/prod/db", "@web2"), "tcp/1", want{policy.Drop, "link-deny", "acme/prod/cut", 70, false}},
+		{"not another endpoint", endpoint("acme/prod/web", "web", "@web3"), db, "tcp/5432", want{policy.Allow, "rule", "acme/prod/db/ingress/0", 13, true}},
+		{"a Link that disconnects beats a deny rule", endpoint("acme/prod/dmz", "@web2"), db, "tcp/1", want{policy.Drop, "link-deny", "acme/prod/cut", 70, false}},
+		{"a Link within one group", endpoint("acme/prod/web", "lone"), endpoint("acme/prod/web", "lone"), "tcp/1", want{policy.Drop, "link-deny", "acme/prod/among", 71, false}},
+		{"a Link does not hold within an end", db, db, "tcp/99", want{policy.Reject, "ingress-default", "acme/prod/db", 12, false}},
+		{"a Link of a tenant with neither end does not count", endpoint("acme/prod/web", "@web3"), endpoint("acme/prod/web", "@web4"), "tcp/1", want{policy.Drop, "link-deny", "acme/open/alien", 75, false}},
+		{"a Link connects", endpoint("acme/prod/web", "@web1"), db, "tcp/1", want{policy.Allow, "link", "acme/prod/tie", 69, false}},
+		{"both ways, over no default", db, endpoint("acme/prod/web", "@web1"), "gre", want{policy.Allow, "link", "acme/prod/tie", 69, false}},
+		{"over A's isolating section", endpoint("acme/prod/web", "@web1", "mute"), db, "tcp/1", want{policy.Allow, "link", "acme/prod/tie", 69, false}},
+		{"a Link is named before a rule", endpoint("acme/prod/web", "@web1", "web"), db, "tcp/5432", want{policy.Allow, "link", "acme/prod/tie", 69, false}},
+		{"a deny rule beats a Link that connects", endpoint("acme/prod/dmz", "@web1"), db, "tcp/1", want{policy.Drop, "rule-deny", "acme/prod/db/ingress/1", 14, false}},
+		{"a Link that disconnects beats one that connects", endpoint("acme/prod/web", "@web1"), endpoint("acme/prod/web", "free"), "tcp/1", want{policy.Drop, "link-deny", "acme/prod/both", 78, false}},
 
 		// 4. B's side.
 		{"a matching rule opens B", web, db, "tcp/5432", want{policy.Allow, "rule", "acme/prod/db/ingress/0", 13, true}},
@@ -168,6 +207,23 @@ func decideCases(p *policy.Policy) []decideCase {
 		{"nothing comes in from outside", out("203.0.113.1"), open, "tcp/80", want{policy.Drop, "no-ingress", "", 0, false}},
 		{"not even through a rule for any", out("203.0.113.1"), endpoint("acme/open/a", "all"), "tcp/80", want{policy.Drop, "no-ingress", "", 0, false}},
 		{"nor is a deny asked", out("203.0.113.1"), endpoint("acme/prod/web", "sealed"), "tcp/80", want{policy.Drop, "no-ingress", "", 0, false}},
+		{"nor does a reject say that somebody is there", out("203.0.113.1"), endpoint("acme/prod/web", "grim"), "tcp/80", want{policy.Drop, "no-ingress", "", 0, false}},
+		{"an Ingress lets in", out("203.0.113.1"), endpoint("acme/prod/web", "@web1"), "tcp/8443", want{policy.Allow, "open", "acme/prod/shop", 79, false}},
+		{"on its target alone", out("203.0.113.1"), endpoint("acme/prod/web", "@web1"), "tcp/443", want{policy.Drop, "no-ingress", "", 0, false}},
+		{"to its endpoint alone", out("203.0.113.1"), endpoint("acme/prod/web", "@web3"), "tcp/8443", want{policy.Drop, "no-ingress", "", 0, false}},
+		{"of its VPC alone", out("203.0.113.1"), endpoint("acme/open/web", "@web1"), "tcp/8443", want{policy.Drop, "no-ingress", "", 0, false}},
+		{"not from an except", out("203.0.113.7"), endpoint("acme/prod/web", "@web1"), "tcp/8443", want{policy.Drop, "no-ingress", "", 0, false}},
+		{"not from elsewhere", out("198.51.100.1"), endpoint("acme/prod/web", "@web1"), "tcp/8443", want{policy.Drop, "no-ingress", "", 0, false}},
+		{"sources [] are nobody", out("203.0.113.1"), endpoint("acme/prod/web", "@web1"), "tcp/9", want{policy.Drop, "no-ingress", "", 0, false}},
+		{"an isolating section closes an Ingress", out("203.0.113.1"), endpoint("acme/prod/web", "@web1", "fenced"), "tcp/8443", want{policy.Drop, "ingress-default", "acme/prod/fenced", 85, false}},
+		{"a deny rule is asked after the Ingress", out("192.0.2.1"), endpoint("acme/prod/web", "@web1", "fenced"), "tcp/8443", want{policy.Drop, "rule-deny", "acme/prod/fenced/ingress/1", 87, false}},
+		{"a Service lets in", out("198.51.100.1"), endpoint("acme/prod/web", "role=back"), "tcp/22", want{policy.Allow, "open", "acme/prod/back", 83, false}},
+		{"a rule opens what a Service leads to", out("203.0.113.1"), endpoint("acme/prod/web", "fenced", "role=back"), "tcp/22", want{policy.Allow, "rule", "acme/prod/fenced/ingress/0", 86, false}},
+		{"a reject rule rejects from outside", out("198.51.100.9"), endpoint("acme/prod/web", "fenced", "role=back"), "tcp/22", want{policy.Reject, "rule-deny", "acme/prod/fenced/ingress/2", 88, false}},
+		{"a Service to a group", out("8.8.8.8"), db, "udp/53", want{policy.Drop, "ingress-default", "acme/prod/db", 12, false}},
+		{"an Ingress is named before a Service of the name", out("8.8.8.8"), endpoint("acme/prod/web", "@dual"), "tcp/80", want{policy.Allow, "open", "acme/prod/api", 82, false}},
+		{"an Ingress needs no egress", out("8.8.8.8"), endpoint("acme/prod/web", "@dual", "mute"), "tcp/80", want{policy.Allow, "open", "acme/prod/api", 82, false}},
+		{"an Ingress is not for endpoints", shut, endpoint("acme/prod/web", "@dual"), "tcp/80", want{policy.Drop, "isolation", "", 0, false}},
 		{"from outside to outside", out("203.0.113.1"), out("203.0.113.2"), "tcp/80", want{policy.Drop, "no-ingress", "", 0, false}},
 	}
 }
@@ -184,7 +240,14 @@ func peeringCases(p *policy.Policy) []decideCase {
 		{"defaults never hold across a Peering", stranger, endpoint("acme/prod/web"), "tcp/80", want{policy.Drop, "ingress-default", "acme/prod", 2, false}},
 		{"A's closed side drops across a Peering", endpoint("acme/prod/web", "mute"), endpoint("globex/prod/web", "any"), "tcp/80", want{policy.Drop, "egress-default", "acme/prod/mute", 42, false}},
 		{"a reject rule rejects across a Peering", endpoint("globex/prod/web"), endpoint("acme/prod/web", "picky"), "tcp/80", want{policy.Reject, "rule-deny", "acme/prod/picky/ingress/0", 65, false}},
-		{"a Peering is of two VPCs only", stranger, endpoint("acme/open/a", "all"), "tcp/80", want{policy.Drop, "isolation", "", 0, false}},
+		{"a Link connects its tenant's side alone: B's is closed", endpoint("globex/prod/web", "@g1"), endpoint("acme/prod/web", "@web1"), "tcp/80", want{policy.Drop, "ingress-default", "acme/prod", 2, false}},
+		{"and A's default is open", endpoint("acme/prod/web", "@web1"), endpoint("globex/prod/web", "@g1"), "tcp/80", want{policy.Allow, "link", "globex/prod/half", 72, false}},
+		{"but not A's isolating section", endpoint("acme/prod/web", "@web1", "mute"), endpoint("globex/prod/web", "@g1"), "tcp/80", want{policy.Drop, "egress-default", "acme/prod/mute", 42, false}},
+		{"a Link opens B's isolating section", endpoint("globex/prod/web", "@g2"), endpoint("acme/prod/web", "sealed"), "tcp/80", want{policy.Allow, "link", "acme/prod/other", 73, false}},
+		{"not B's of another tenant", endpoint("acme/prod/web", "sealed"), endpoint("globex/prod/web", "@g2"), "tcp/80", want{policy.Drop, "ingress-default", "globex/prod", 10, false}},
+		{"A's Link opens A, a rule B", endpoint("acme/prod/web", "sealed", "mute"), endpoint("globex/prod/web", "@g2", "any"), "tcp/80", want{policy.Allow, "rule", "globex/prod/any/ingress/0", 62, false}},
+		{"either tenant's Link disconnects", endpoint("globex/prod/web", "@g3"), db, "tcp/80", want{policy.Drop, "link-deny", "globex/prod/no", 74, false}},
+		{"a Peering is of two VPCs only", stranger, endpoint("acme/open/a", "all"), "tcp/80", want{policy.Drop, "isolation", "acme/b", 92, false}},
 	}
 }
 
@@ -197,7 +260,7 @@ func TestDecide(t *testing.T) {
 }
 
 func TestDecideAcrossPeering(t *testing.T) {
-	p := table().compile(t).Peer("acme/prod", "globex/prod")
+	p := table().peer("acme/prod", "globex/prod").compile(t)
 	checkCases(t, p, peeringCases(p))
 }
 

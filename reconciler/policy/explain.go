@@ -23,9 +23,15 @@ func (p *Policy) Explain(now time.Time, q Query) []string {
 	lines := []string{summary(d)}
 	switch d.Reason {
 	case ReasonIsolation:
-		lines = append(lines, p.explainIsolation(q))
+		lines = append(lines, p.explainIsolation(d, q))
 	case ReasonNoIngress:
-		lines = append(lines, "nothing lets packets in from outside")
+		lines = append(lines, p.explainNoIngress(q)...)
+	case ReasonLinkDeny:
+		lines = append(lines, p.explainLink(d, "disconnects, whatever rules allow"))
+	case ReasonLink:
+		lines = append(lines, p.explainLink(d, "connects, over defaults and missing rules"))
+	case ReasonOpen:
+		lines = append(lines, "no group isolates, so what listens for the outside decides alone")
 	case ReasonNoEgress:
 		lines = append(lines, fmt.Sprintf("VPC %s has no egress: no way out", q.Src.VPC))
 	case ReasonIngressDefault:
@@ -53,13 +59,58 @@ func summary(d Decision) string {
 	return b.String()
 }
 
-func (p *Policy) explainIsolation(q Query) string {
+func (p *Policy) explainIsolation(d Decision, q Query) string {
 	for _, id := range []*inventory.Identity{q.Src, q.Dst} {
 		if !id.Outside && p.network.VPCs[id.VPC] == nil {
 			return fmt.Sprintf("VPC %s is not in revision %s", id.VPC, p.revision)
 		}
 	}
-	return fmt.Sprintf("%s and %s are two VPCs without a Peering in force", q.Src.VPC, q.Dst.VPC)
+	text := fmt.Sprintf("%s and %s are two VPCs without a Peering in force", q.Src.VPC, q.Dst.VPC)
+	if d.Rule == "" {
+		return text
+	}
+	declared, _, _ := strings.Cut(d.Rule, "/")
+	missing := tenantOf(q.Src.VPC)
+	if missing == declared {
+		missing = tenantOf(q.Dst.VPC)
+	}
+	return fmt.Sprintf("%s: tenant %s declares one, tenant %s does not", text, declared, missing)
+}
+
+func (p *Policy) explainLink(d Decision, does string) string {
+	for _, l := range p.network.Links {
+		if l.Path() == d.Rule {
+			return fmt.Sprintf("the Link between %s and %s %s", endText(&l.Between[0]), endText(&l.Between[1]), does)
+		}
+	}
+	return "the Link " + does
+}
+
+func endText(e *spec.End) string {
+	if e.Endpoint != "" {
+		return endpointKey(e.VPC, e.Endpoint)
+	}
+	return peerKey(&spec.Peer{VPC: e.VPC, Group: e.Group})
+}
+
+// explainNoIngress names what listens for the outside in the VPC of the
+// destination and comes nearest to letting the source in.
+func (p *Policy) explainNoIngress(q Query) []string {
+	words := p.words(q.Dst.VPC)
+	if words == nil {
+		return []string{"nothing lets packets in from outside"}
+	}
+	own, other := p.selfKeys(q.Dst), words.peers.keys(q.Src)
+	var near []nearRule
+	for _, e := range p.inward[q.Dst.VPC] {
+		var conditions []string
+		if to := e.key(); !slices.Contains(own, to) {
+			conditions = append(conditions, "it is for "+to)
+		}
+		as := &spec.Rule{ID: e.path, At: e.at, Peers: e.from, Ports: e.ports}
+		near = append(near, nearRule{rule: as, failing: append(conditions, failing(time.Time{}, q, as, other)...)})
+	}
+	return append([]string{fmt.Sprintf("no Ingress or Service of VPC %s lets this in from outside", q.Dst.VPC)}, nearestText(near)...)
 }
 
 // side is one end of a query as its groups' sections see it.
@@ -80,7 +131,7 @@ func (p *Policy) explainClosed(now time.Time, q Query, s side) []string {
 	var lines []string
 	var near []nearRule
 	var other []string
-	if words := p.words[s.self.VPC]; words != nil {
+	if words := p.words(s.self.VPC); words != nil {
 		other = words.peers.keys(s.other)
 	}
 	for _, name := range s.self.Groups {
@@ -101,7 +152,13 @@ func (p *Policy) explainClosed(now time.Time, q Query, s side) []string {
 	if len(lines) == 0 {
 		lines = append(lines, p.explainDefault(s))
 	}
+	return append(lines, nearestText(near)...)
+}
+
+// nearestText names the rules with the fewest conditions that fail.
+func nearestText(near []nearRule) []string {
 	slices.SortStableFunc(near, func(a, b nearRule) int { return cmp.Compare(len(a.failing), len(b.failing)) })
+	var lines []string
 	for _, n := range near[:min(nearest, len(near))] {
 		lines = append(lines, fmt.Sprintf("%s at %s does not match: %s", n.rule.ID, n.rule.At, strings.Join(n.failing, ", ")))
 	}

@@ -22,6 +22,11 @@ func TestExplain(t *testing.T) {
 			rule("group:web", "tcp/22", "until:2026-06-01T14:00:00Z"), // 15
 		)).
 		group("acme/prod", "web", egress(rule("10.0.0.0/8!10.1.0.0/16", "udp"))). // 16, 17, 18
+		ingress("acme/prod", "shop", "web1", "tcp/80").                           // 19
+		ingress("acme/prod", "tiny", "web2", "tcp/80", "9.0.0.0/8").              // 20
+		peering("globex", "ask", "acme/shut", "globex/prod").                     // 21
+		link("acme/prod", "cut", "disconnect", "web1", "group:db").               // 22
+		link("acme/prod", "tie", "connect", "web2", "group:db").                  // 23
 		compile(t)
 	web := endpoint("acme/prod/web", "web")
 	plain := endpoint("acme/prod/web")
@@ -56,7 +61,21 @@ reject: no-egress by acme/shut at net.yaml:4
 VPC acme/shut has no egress: no way out`},
 		{"no ingress", p.Explain(now, query(outside(p, "10.0.0.1"), db, "udp/53")), `
 drop: no-ingress
-nothing lets packets in from outside`},
+no Ingress or Service of VPC acme/prod lets this in from outside
+acme/prod/shop at net.yaml:19 does not match: it is for endpoint:acme/prod/web1, port udp/53 is not in tcp/80
+acme/prod/tiny at net.yaml:20 does not match: it is for endpoint:acme/prod/web2, the peer is not in cidr:9.0.0.0/8, port udp/53 is not in tcp/80`},
+		{"an Ingress", p.Explain(now, query(outside(p, "10.0.0.1"), endpoint("acme/prod/web", "@web1"), "tcp/80")), `
+allow: open by acme/prod/shop at net.yaml:19
+no group isolates, so what listens for the outside decides alone`},
+		{"a one-sided Peering", p.Explain(now, query(endpoint("globex/prod/a"), endpoint("acme/shut/a"), "udp/53")), `
+drop: isolation by globex/ask at net.yaml:21
+globex/prod and acme/shut are two VPCs without a Peering in force: tenant globex declares one, tenant acme does not`},
+		{"a Link that disconnects", p.Explain(now, query(endpoint("acme/prod/db", "@web1"), db, "tcp/80")), `
+drop: link-deny by acme/prod/cut at net.yaml:22
+the Link between endpoint:acme/prod/web1 and group:acme/prod/db disconnects, whatever rules allow`},
+		{"a Link that connects", p.Explain(now, query(endpoint("acme/prod/db", "@web2"), db, "tcp/80")), `
+allow: link by acme/prod/tie at net.yaml:23
+the Link between endpoint:acme/prod/web2 and group:acme/prod/db connects, over defaults and missing rules`},
 		{"isolation", p.Explain(now, query(endpoint("globex/prod/a"), db, "udp/53")), `
 drop: isolation
 globex/prod and acme/prod are two VPCs without a Peering in force`},

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -19,43 +20,102 @@ const never = math.MaxInt64
 // describes the document. Its size is that of the YAML times a constant: a rule
 // stands once under each of its peers, and its ports are one key together.
 type indexer struct {
-	words    map[spec.VPCID]*words
+	parts    map[spec.VPCID]*part
+	inward   map[spec.VPCID][]entry
+	linkEnds map[spec.VPCID]*selectors // the ends of Links
 	prefixes prefixes
 	ends     []int64 // each `until`, in seconds since 1970
+	numbers  uint32  // that words have had
+	current  *part   // being made
 	terms    map[string]*ast.Term
 }
 
-// words are the peers and ports that the rules of one VPC name.
+// part is what one VPC, its groups and what lets the outside in to it make of the
+// index. It is immutable once made, and as good for the next network if that has
+// the very same objects.
+type part struct {
+	vpc    *spec.VPC
+	groups map[string]*spec.SecurityGroup
+	inward []entry
+
+	words    *words
+	term     *ast.Term
+	prefixes []netip.Prefix
+	ends     []int64
+}
+
+// isOf reports whether the part was made of these very objects.
+func (p *part) isOf(vpc *spec.VPC, groups map[string]*spec.SecurityGroup, inward []entry) bool {
+	return p != nil && p.vpc == vpc && maps.Equal(p.groups, groups) &&
+		slices.EqualFunc(p.inward, inward, func(a, b entry) bool { return a.object == b.object })
+}
+
+// words are the peers and ports that the rules of one VPC name, and its own
+// endpoints as Ingresses and Services name them.
 type words struct {
 	vpc   uint32 // a number for the VPC, from 1
 	peers *selectors
+	self  *selectors
 	ports *portLists
 }
 
 func newIndexer() *indexer {
 	return &indexer{
-		words:    map[spec.VPCID]*words{},
+		parts:    map[spec.VPCID]*part{},
+		linkEnds: map[spec.VPCID]*selectors{},
 		prefixes: prefixes{known: map[netip.Prefix]bool{}},
 		terms:    map[string]*ast.Term{},
 	}
 }
 
-// index returns the index of network.
-func (x *indexer) index(network *spec.Network) ast.Value {
+// index returns the index of network. Of before, the parts of another network's,
+// it takes those that are the same.
+func (x *indexer) index(network *spec.Network, before map[spec.VPCID]*part) ast.Value {
 	vpcs := make([][2]*ast.Term, 0, len(network.VPCs))
+	x.inward = entriesOf(network)
+	known := map[netip.Prefix]bool{}
 	for id, vpc := range network.VPCs {
-		x.words[id] = &words{vpc: uint32(len(x.words) + 1), peers: newSelectors(), ports: newPortLists()}
-		vpcs = append(vpcs, [2]*ast.Term{x.str(string(id)), x.vpc(vpc, network.Groups[id])})
+		made := before[id]
+		if !made.isOf(vpc, network.Groups[id], x.inward[id]) {
+			made = x.part(vpc, network.Groups[id], x.inward[id])
+		}
+		x.parts[id] = made
+		x.ends = append(x.ends, made.ends...)
+		for _, prefix := range made.prefixes {
+			known[prefix] = true
+		}
+		vpcs = append(vpcs, [2]*ast.Term{x.str(string(id)), made.term})
 	}
+	for prefix := range known {
+		x.prefixes.add(prefix)
+	}
+	links, ends := x.links(network)
 	slices.Sort(x.ends)
 	x.ends = slices.Compact(x.ends)
 	return ast.NewObject(
-		pair("peers", ast.ObjectTerm()),
+		pair("peers", x.peers(network)),
+		pair("onesided", x.onesided(network)),
+		pair("links", links),
+		pair("ends", ends),
 		pair("vpcs", ast.ObjectTerm(vpcs...)),
 	)
 }
 
-func (x *indexer) vpc(v *spec.VPC, groups map[string]*spec.SecurityGroup) *ast.Term {
+func (x *indexer) part(v *spec.VPC, groups map[string]*spec.SecurityGroup, inward []entry) *part {
+	x.numbers++
+	x.current = &part{
+		vpc: v, groups: groups, inward: inward,
+		words: &words{vpc: x.numbers, peers: newSelectors(), self: newSelectors(), ports: newPortLists()},
+	}
+	x.current.term = x.vpc(v, groups, inward)
+	slices.Sort(x.current.ends)
+	x.current.ends = slices.Compact(x.current.ends)
+	slices.SortFunc(x.current.prefixes, netip.Prefix.Compare)
+	x.current.prefixes = slices.Compact(x.current.prefixes)
+	return x.current
+}
+
+func (x *indexer) vpc(v *spec.VPC, groups map[string]*spec.SecurityGroup, entries []entry) *ast.Term {
 	names := make([]string, 0, len(groups))
 	for name := range groups {
 		names = append(names, name)
@@ -76,12 +136,15 @@ func (x *indexer) vpc(v *spec.VPC, groups map[string]*spec.SecurityGroup) *ast.T
 		indexed = append(indexed, [2]*ast.Term{x.str(name), ast.ObjectTerm(sides...)})
 	}
 
+	list, targets := x.entries(entries)
 	items := [][2]*ast.Term{
 		pair("rule", x.str(string(v.ID))),
 		pair("at", x.pos(v.At)),
 		pair("default", x.defaulting(v, string(v.Default), v.DefaultAt)),
 		pair("rules", ast.ArrayTerm(rules...)),
 		pair("groups", ast.ObjectTerm(indexed...)),
+		pair("entries", list),
+		pair("targets", targets),
 	}
 	if v.Egress != nil {
 		items = append(items, pair("egress", x.defaulting(v, v.Egress.Default, v.Egress.DefaultAt)))
@@ -106,7 +169,7 @@ func (x *indexer) defaulting(v *spec.VPC, is string, at spec.Pos) *ast.Term {
 // a rule is its place there, so ranks of one side are in order of group name and
 // index.
 func (x *indexer) section(g *spec.SecurityGroup, s *spec.Section, rules *[]*ast.Term) *ast.Term {
-	words := x.words[g.VPC]
+	words := x.current.words
 	ranks := map[string]map[string][]*ast.Term{} // by ports, by peer
 	for i := range s.Rules {
 		r := &s.Rules[i]
@@ -141,11 +204,9 @@ func (x *indexer) section(g *spec.SecurityGroup, s *spec.Section, rules *[]*ast.
 
 func (x *indexer) addPrefixes(p *spec.Peer) {
 	if p.CIDR.IsValid() {
-		x.prefixes.add(p.CIDR)
+		x.current.prefixes = append(x.current.prefixes, p.CIDR)
 	}
-	for _, except := range p.Except {
-		x.prefixes.add(except)
-	}
+	x.current.prefixes = append(x.current.prefixes, p.Except...)
 }
 
 // peersOf returns a rule's peers, with one for anybody where it names none.
@@ -180,7 +241,7 @@ func (x *indexer) end(until time.Time) int64 {
 	if until.IsZero() {
 		return never
 	}
-	x.ends = append(x.ends, until.Unix())
+	x.current.ends = append(x.current.ends, until.Unix())
 	return until.Unix()
 }
 

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"testing"
@@ -32,7 +33,19 @@ func TestIndexIsTheOneOfTheRegoTests(t *testing.T) {
 			rule("8.0.0.0/8!8.8.8.0/24", "tcp/443"), // 20
 			rule("group:db", "tcp/5432"),            // 21
 		)).
-		group("acme/prod", "sealed", ingress()). // 22, 23
+		group("acme/prod", "sealed", ingress()).                                        // 22, 23
+		link("acme/prod", "cut", "disconnect", "web1", "group:db").                     // 24
+		link("acme/prod", "tie", "connect", "web2", "group:sealed").                    // 25
+		link("globex/prod", "half", "connect", "group:api", "group:sealed@acme/prod").  // 26
+		link("globex/prod", "half2", "connect", "group:sealed@acme/prod", "group:api"). // 27: says the same
+		link("globex/prod", "far", "disconnect", "group:api", "web1@acme/open").        // 28: isolated
+		ingress("acme/prod", "shop", "web1", "tcp/8443", "8.0.0.0/8!8.8.8.0/24").       // 29
+		service("acme/prod", "api", "group:sealed", "tcp/80").                          // 30
+		ingress("acme/prod", "twin", "web1", "tcp/8443").                               // 31: the first is named
+		service("acme/prod", "out", "group:guarded", "tcp/80").                         // 32
+		group("acme/prod", "guarded", ingress(rule("9.0.0.0/8", "tcp/80"))).            // 33, 34, 35
+		peering("acme", "ask", "acme/open", "globex/prod").                             // 36
+		peer("acme/prod", "globex/prod").
 		compile(t)
 
 	text, err := os.ReadFile("../../policies/system/fixture_test.rego")
@@ -46,7 +59,7 @@ func TestIndexIsTheOneOfTheRegoTests(t *testing.T) {
 			want = r.Head.Value.Value
 		}
 	}
-	if got := p.Peer("acme/prod", "globex/prod").Index(); want == nil || want.Compare(got) != 0 {
+	if got := p.Index(); want == nil || want.Compare(got) != 0 {
 		t.Errorf("the index is\n%s\nand in fixture_test.rego\n%s", got, want)
 	}
 }
@@ -166,6 +179,37 @@ func TestStrangersRulesCostNothing(t *testing.T) {
 	}
 }
 
+// TestLinksCostNothing has thousands of Links and Ingresses, of the own tenant
+// and of others, beside the ones that matter.
+func TestLinksCostNothing(t *testing.T) {
+	few := func() *world {
+		return newWorld().vpc("acme/prod", "same-vpc", "").vpc("globex/prod", "same-vpc", "").vpc("initech/prod", "same-vpc", "").
+			peer("acme/prod", "globex/prod").
+			group("acme/prod", "a").group("acme/prod", "b").
+			link("acme/prod", "tie", "connect", "group:a", "group:b").
+			ingress("acme/prod", "shop", "web1", "tcp/80")
+	}
+	many := few()
+	for i := range 5000 {
+		n := fmt.Sprintf("n%d", i)
+		many.link("acme/prod", n, "disconnect", "group:a", n).
+			link("acme/prod", "z"+n, "connect", "group:b", "group:a").
+			link("globex/prod", n, "connect", "group:a@acme/prod", n).
+			link("initech/prod", n, "disconnect", "web1@acme/prod", n).
+			ingress("acme/prod", n, n, "tcp/80")
+	}
+	p, crowded := few().compile(t), many.compile(t)
+	web, a, b := endpoint("acme/prod/x", "@web1"), endpoint("acme/prod/x", "a"), endpoint("acme/prod/x", "b")
+	for _, q := range []policy.Query{query(a, b, "tcp/1"), query(a, web, "tcp/1"), query(outside(p, "8.8.8.8"), web, "tcp/80")} {
+		if x, y := p.Steps(q), crowded.Steps(q); x != y {
+			t.Errorf("%d steps among few Links and Ingresses, %d among many", x, y)
+		}
+		if d := crowded.Decide(now, q); d.Verdict != policy.Allow {
+			t.Errorf("Decide = %+v, want allow", d)
+		}
+	}
+}
+
 // bigWorld has about n rules: in groups of ten, and in the group g0 as many
 // again that do not match.
 func bigWorld(n int) *world {
@@ -202,5 +246,81 @@ func TestIndexIsNoProduct(t *testing.T) {
 	d := p.Decide(now, query(endpoint("acme/prod/x", "g2999"), endpoint("acme/prod/x", "a"), "tcp/3000"))
 	if diff := cmp.Diff(want{policy.Allow, "rule", "acme/prod/a/ingress/0", 5, false}, short(d)); diff != "" {
 		t.Errorf("Decide (-want +got):\n%s", diff)
+	}
+}
+
+// TestRecompile edits a network, by new objects for what changed, and compares
+// with a policy compiled anew.
+func TestRecompile(t *testing.T) {
+	edits := []struct {
+		name string
+		edit func(w *world)
+	}{
+		{"nothing", func(*world) {}},
+		{"a group", func(w *world) {
+			w.group("acme/prod", "db", ingress(rule("group:api", "tcp/5432", "until:2026-06-01T13:00:00Z")))
+		}},
+		{"a group gone", func(w *world) { delete(w.network.Groups["acme/prod"], "quiet") }},
+		{"a VPC's default", func(w *world) {
+			v := *w.network.VPCs["acme/open"]
+			v.Default = "deny"
+			w.network.VPCs["acme/open"] = &v
+		}},
+		{"a VPC gone", func(w *world) { delete(w.network.VPCs, "acme/shut") }},
+		{"a VPC more", func(w *world) { w.vpc("initech/prod", "deny", "allow") }},
+		{"a Link more", func(w *world) { w.link("acme/prod", "new", "disconnect", "web9", "group:db") }},
+		{"no Links", func(w *world) { w.network.Links = nil }},
+		{"an Ingress more", func(w *world) { w.ingress("acme/prod", "a", "web1", "tcp/8443", "7.0.0.0/8") }},
+		{"no Ingresses", func(w *world) { w.network.Ingresses = nil }},
+		{"a Peering", func(w *world) { w.peer("acme/open", "globex/prod") }},
+	}
+	for _, test := range edits {
+		t.Run(test.name, func(t *testing.T) {
+			w := table().peer("acme/prod", "globex/prod")
+			before := w.compile(t)
+			edited := *w.network
+			w.network = &edited
+			edited.VPCs, edited.Groups, edited.Peers = maps.Clone(edited.VPCs), maps.Clone(edited.Groups), maps.Clone(edited.Peers)
+			for id := range edited.Groups {
+				edited.Groups[id] = maps.Clone(edited.Groups[id])
+			}
+			test.edit(w)
+			anew := w.compile(t)
+			again, err := before.Recompile("r1", &edited, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if anew.Index().Compare(again.Index()) != 0 {
+				t.Errorf("the index is\n%s\ncompiled anew\n%s", again.Index(), anew.Index())
+			}
+			for _, c := range append(decideCases(again), peeringCases(again)...) {
+				q := query(c.src, c.dst, c.port)
+				if got, want := again.Decide(now, q), anew.Decide(now, q); got != want {
+					t.Errorf("%s: Decide = %+v, compiled anew %+v", c.name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestRecompileCostsTheEdit compares the work of an edit with that of all.
+func TestRecompileCostsTheEdit(t *testing.T) {
+	w := newWorld()
+	for i := range 200 {
+		id := spec.VPCID(fmt.Sprintf("t%d/prod", i))
+		w.vpc(id, "deny", "")
+		for g := range 5 {
+			w.group(id, fmt.Sprintf("g%d", g), ingress(rule("group:a", "tcp/1"), rule("group:b", "tcp/2"), rule("k=1", "udp"), rule("any", "icmp")))
+		}
+	}
+	before := w.compile(t)
+	network := *w.network
+	network.Groups = maps.Clone(network.Groups)
+	network.Groups["t0/prod"] = nil
+	whole := testing.AllocsPerRun(1, func() { _, _ = policy.Compile("r2", &network, nil) })
+	edit := testing.AllocsPerRun(1, func() { _, _ = before.Recompile("r2", &network, nil) })
+	none := testing.AllocsPerRun(1, func() { _, _ = policy.Compile("r2", newWorld().network, nil) })
+	if edit-none > (whole-none)/10 {
+		t.Errorf("an edit allocates %v times beyond the %v of an empty network, all %v", edit-none, none, whole-none)
 	}
 }

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/daolinet/daolinet/reconciler/inventory"
@@ -33,13 +35,13 @@ func (p *Policy) queryInput(passed int, q Query) *ast.Term {
 
 // identityInput returns input.src or input.dst.
 func (p *Policy) identityInput(id *inventory.Identity) *ast.Term {
-	return p.cached(inputKey{identity: id.ID}, func() *ast.Term { return identityTerm(id) })
+	return p.cached(inputKey{identity: id.ID}, func() *ast.Term { return p.identityTerm(id) })
 }
 
 // peersInput returns the keys of the peers in the rules of self's VPC that
 // select other.
 func (p *Policy) peersInput(self, other *inventory.Identity) *ast.Term {
-	words := p.words[self.VPC]
+	words := p.words(self.VPC)
 	if words == nil {
 		return ast.InternedEmptyArray
 	}
@@ -51,7 +53,7 @@ func (p *Policy) peersInput(self, other *inventory.Identity) *ast.Term {
 // portsInput returns the keys of the ports in the rules of self's VPC that hold
 // the port of q.
 func (p *Policy) portsInput(self *inventory.Identity, q Query) *ast.Term {
-	words := p.words[self.VPC]
+	words := p.words(self.VPC)
 	if words == nil {
 		return ast.InternedEmptyArray
 	}
@@ -80,11 +82,14 @@ func (p *Policy) cached(k inputKey, build func() *ast.Term) *ast.Term {
 	return t
 }
 
-func identityTerm(id *inventory.Identity) *ast.Term {
+// identityTerm returns an identity with its keys: what Links, Ingresses and
+// Services of its VPC call it.
+func (p *Policy) identityTerm(id *inventory.Identity) *ast.Term {
 	if id.Outside {
 		return ast.ObjectTerm(
 			pair("outside", ast.InternedTerm(true)),
 			pair("groups", ast.InternedEmptyArray),
+			pair("keys", ast.InternedEmptyArray),
 		)
 	}
 	labels := make([][2]*ast.Term, 0, len(id.Labels))
@@ -97,7 +102,22 @@ func identityTerm(id *inventory.Identity) *ast.Term {
 		pair("subnet", ast.StringTerm(id.Subnet)),
 		pair("groups", stringsTerm(id.Groups)),
 		pair("labels", ast.ObjectTerm(labels...)),
+		pair("keys", stringsTerm(p.selfKeys(id))),
 	)
+}
+
+// selfKeys returns what Links, Ingresses and Services of its VPC call id.
+func (p *Policy) selfKeys(id *inventory.Identity) []string {
+	words := p.words(id.VPC)
+	if words == nil {
+		return nil
+	}
+	keys := words.self.keys(id)
+	if ends := p.linkEnds[id.VPC]; ends != nil {
+		keys = append(keys, ends.keys(id)...)
+		slices.Sort(keys)
+	}
+	return slices.Compact(keys)
 }
 
 func stringsTerm(values []string) *ast.Term {

@@ -18,9 +18,9 @@ const admissionFile = "system/admission.rego"
 
 // TestEveryBranchDecides takes each rule and each else of the admission policy
 // out in turn: a tree of policies without it must be refused, or give a case
-// another verdict. So the policy decides, and not Go.
+// another decision. So the policy decides, and not Go.
 func TestEveryBranchDecides(t *testing.T) {
-	network := table().network
+	network := table().peer("acme/prod", "globex/prod").network
 	whole := compileTree(t, network, admissionText(t))
 	cases := append(decideCases(whole), peeringCases(whole)...)
 	for _, mutant := range mutants(t) {
@@ -34,16 +34,15 @@ func TestEveryBranchDecides(t *testing.T) {
 				}
 				return
 			}
-			p.Peer("acme/prod", "globex/prod")
 			changed := 0
 			for _, c := range cases {
 				q := query(c.src, c.dst, c.port)
-				if p.Decide(now, q).Verdict != whole.Decide(now, q).Verdict {
+				if p.Decide(now, q) != whole.Decide(now, q) {
 					changed++
 				}
 			}
 			if changed == 0 {
-				t.Errorf("no case has another verdict without the branch:\n%s", mutant.text)
+				t.Errorf("no case is decided otherwise without the branch:\n%s", mutant.text)
 			}
 		})
 	}
@@ -52,7 +51,7 @@ func TestEveryBranchDecides(t *testing.T) {
 // TestEveryConditionDecides takes each condition out of the bodies in turn: the
 // policy must be refused, or decide otherwise in some case or without some field.
 func TestEveryConditionDecides(t *testing.T) {
-	network := table().network
+	network := table().peer("acme/prod", "globex/prod").network
 	whole := compileTree(t, network, admissionText(t))
 	asked := askedInputs(whole)
 	for _, mutant := range looserMutants(t) {
@@ -63,7 +62,6 @@ func TestEveryConditionDecides(t *testing.T) {
 			if err != nil {
 				return
 			}
-			p.Peer("acme/prod", "globex/prod")
 			for _, a := range asked {
 				got, err := p.EvalInput(a.input)
 				if got != a.want || (err == nil) != a.answered {
@@ -90,7 +88,7 @@ func askedInputs(whole *policy.Policy) []askedInput {
 		return askedInput{input, d, err == nil}
 	}
 	for _, c := range append(decideCases(whole), peeringCases(whole)...) {
-		input := whole.Input(query(c.src, c.dst, c.port))
+		input := whole.InputTerm(query(c.src, c.dst, c.port))
 		complete = append(complete, ask(input))
 		for _, b := range brokenInputs(input) {
 			broken = append(broken, ask(b))
@@ -107,7 +105,7 @@ func compileTree(t *testing.T, network *spec.Network, admission string) *policy.
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.Peer("acme/prod", "globex/prod")
+	return p
 }
 
 func admissionText(t testing.TB) string {

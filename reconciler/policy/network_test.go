@@ -3,6 +3,7 @@ package policy_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +30,8 @@ func newWorld() *world {
 		Tenants: map[string]*spec.Tenant{},
 		VPCs:    map[spec.VPCID]*spec.VPC{},
 		Groups:  map[spec.VPCID]map[string]*spec.SecurityGroup{},
+		Peers:   map[spec.VPCID][]spec.VPCID{},
+		Named:   map[spec.VPCID]map[string]bool{},
 	}}
 }
 
@@ -81,6 +84,85 @@ func (w *world) group(vpc spec.VPCID, name string, sections ...section) *world {
 	}
 	w.network.Groups[vpc][name] = g
 	return w
+}
+
+// peer puts a Peering of two VPCs in force; it takes no line.
+func (w *world) peer(a, b spec.VPCID) *world {
+	for _, way := range [][2]spec.VPCID{{a, b}, {b, a}} {
+		peers := append(slices.Clone(w.network.Peers[way[0]]), way[1])
+		slices.Sort(peers)
+		w.network.Peers[way[0]] = slices.Compact(peers)
+	}
+	return w
+}
+
+// peering adds a tenant's Peering, which is in force only by peer.
+func (w *world) peering(tenant, name string, a, b spec.VPCID) *world {
+	w.network.Peerings = append(w.network.Peerings, &spec.Peering{
+		Tenant: tenant, Name: name, At: w.pos(), VPCs: [2]spec.VPCID{a, b},
+	})
+	return w
+}
+
+// link adds a Link of the VPC; an end is "web1", "group:db", and either with
+// "@VPC" behind it.
+func (w *world) link(vpc spec.VPCID, name, action, a, b string) *world {
+	w.network.Links = append(w.network.Links, &spec.Link{
+		VPC: vpc, Name: name, At: w.pos(), Connect: action == "connect",
+		Between: [2]spec.End{parseEnd(vpc, a), parseEnd(vpc, b)},
+	})
+	return w
+}
+
+func parseEnd(vpc spec.VPCID, word string) spec.End {
+	word, elsewhere, found := strings.Cut(word, "@")
+	if found {
+		vpc = spec.VPCID(elsewhere)
+	}
+	if group, found := strings.CutPrefix(word, "group:"); found {
+		return spec.End{VPC: vpc, Group: group}
+	}
+	return spec.End{VPC: vpc, Endpoint: word}
+}
+
+// ingress adds an Ingress to an endpoint; words are targets of ports and
+// prefixes of sources, "nobody" for none.
+func (w *world) ingress(vpc spec.VPCID, name, endpoint string, words ...string) *world {
+	entry, ports := parseEntry(words)
+	w.network.Ingresses = append(w.network.Ingresses, &spec.Ingress{
+		VPC: vpc, Name: name, At: w.pos(), Entry: entry, Ports: ports, Endpoint: endpoint,
+	})
+	return w
+}
+
+// service adds a Service with hosts over the backends that peer selects.
+func (w *world) service(vpc spec.VPCID, name, peer string, words ...string) *world {
+	entry, ports := parseEntry(words)
+	backends := parsePeer(peer)
+	backends.VPC = vpc
+	w.network.Services = append(w.network.Services, &spec.Service{
+		VPC: vpc, Name: name, At: w.pos(), Entry: entry, Ports: ports, Backends: backends,
+	})
+	return w
+}
+
+func parseEntry(words []string) (spec.Entry, []spec.PortMap) {
+	entry := spec.Entry{Hosts: []string{"edge"}, Anybody: true}
+	var ports []spec.PortMap
+	for _, word := range words {
+		if port, ok := parsePort(word); ok {
+			listen := port
+			listen.Lo, listen.Hi = 20000, 20000+port.Hi-port.Lo
+			ports = append(ports, spec.PortMap{Listen: listen, Target: port})
+			continue
+		}
+		entry.Anybody = false
+		if word != "nobody" {
+			p := parsePeer(word)
+			entry.Sources = append(entry.Sources, spec.Source{CIDR: p.CIDR, Except: p.Except})
+		}
+	}
+	return entry, ports
 }
 
 func (w *world) compile(t testing.TB) *policy.Policy {
@@ -192,7 +274,7 @@ func parsePeer(word string) spec.Peer {
 var lastIdentity inventory.IdentityID
 
 // endpoint returns an identity of its own: "acme/prod/web" is VPC and subnet,
-// then groups, and labels as NAME=VALUE.
+// then groups, labels as NAME=VALUE, and its name as @NAME.
 func endpoint(where string, words ...string) *inventory.Identity {
 	lastIdentity++
 	i := strings.LastIndexByte(where, '/')
@@ -202,6 +284,8 @@ func endpoint(where string, words ...string) *inventory.Identity {
 	for _, word := range words {
 		if name, value, found := strings.Cut(word, "="); found {
 			id.Labels[name] = value
+		} else if name, found := strings.CutPrefix(word, "@"); found {
+			id.Name = name
 		} else {
 			id.Groups = append(id.Groups, word)
 		}

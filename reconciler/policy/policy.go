@@ -34,7 +34,11 @@ import (
 type Policy struct {
 	revision  string
 	network   *spec.Network
-	words     map[spec.VPCID]*words
+	embedded  bool                   // the system is the embedded one
+	inward    map[spec.VPCID][]entry // what lets the outside in
+	parts     map[spec.VPCID]*part
+	linkEnds  map[spec.VPCID]*selectors
+	numbers   uint32 // that words have had
 	prefixes  prefixes
 	ends      []int64 // each `until` of the network once, in seconds since 1970, sorted
 	evaluator *evaluator
@@ -77,25 +81,51 @@ type cachedDecision struct {
 // ignored; nil, or without a directory system, it leaves the embedded system in
 // place. The error has a line FILE:LINE: TEXT for each thing wrong in modules.
 func Compile(rev string, network *spec.Network, modules fs.FS) (*Policy, error) {
+	return compile(rev, network, modules, nil, 0)
+}
+
+// Recompile is Compile, with what p has made of the VPCs that are the same in
+// network: those whose VPC, SecurityGroups, Ingresses and Services are the very
+// objects, by pointer. So an edit costs what it changed.
+func (p *Policy) Recompile(rev string, network *spec.Network, modules fs.FS) (*Policy, error) {
+	return compile(rev, network, modules, p.parts, p.numbers)
+}
+
+func compile(
+	rev string, network *spec.Network, modules fs.FS, before map[spec.VPCID]*part, numbers uint32,
+) (*Policy, error) {
 	compiler, err := compileModules(modules)
 	if err != nil {
 		return nil, err
 	}
 	x := newIndexer()
-	evaluator, err := newEvaluator(compiler, x.index(network))
+	x.numbers = numbers
+	evaluator, err := newEvaluator(compiler, x.index(network, before))
 	if err != nil {
 		return nil, err
 	}
 	return &Policy{
 		revision:  rev,
 		network:   network,
-		words:     x.words,
+		embedded:  modules == nil || !hasDir(modules, "system"),
+		inward:    x.inward,
+		parts:     x.parts,
+		linkEnds:  x.linkEnds,
+		numbers:   x.numbers,
 		prefixes:  x.prefixes,
 		ends:      x.ends,
 		evaluator: evaluator,
 		inputs:    newCache[inputKey, ast.Term](cachedInputs),
 		decisions: newCache[decisionKey, cachedDecision](cachedDecisions),
 	}, nil
+}
+
+// words returns the words of a VPC, or nil.
+func (p *Policy) words(id spec.VPCID) *words {
+	if part := p.parts[id]; part != nil {
+		return part.words
+	}
+	return nil
 }
 
 // Revision returns the name that the policy was compiled under.
@@ -134,7 +164,7 @@ func (p *Policy) Decide(now time.Time, q Query) Decision {
 	return d
 }
 
-// OutsideCIDRs returns the prefixes of the network's cidr peers, their excepts
+// OutsideCIDRs returns the prefixes of the network's cidr peers and sources, their excepts
 // included, that a lies in, the widest first. Outside addresses with the same
 // prefixes are one identity.
 func (p *Policy) OutsideCIDRs(a netip.Addr) []netip.Prefix { return p.prefixes.containing(a) }

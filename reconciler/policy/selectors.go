@@ -11,15 +11,17 @@ import (
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
-// selectors knows the peers that the rules of one VPC name. A peer is a key, a
-// string, and an identity has the keys of all peers that select it: so Rego finds
-// the rules for an identity by looking its keys up. They are those of one VPC, so
-// that no tenant can make another's queries longer.
+// selectors knows the peers that the rules of one VPC name, or what Links,
+// Ingresses and Services say of its own endpoints. A peer is a key, a string, and
+// an identity has the keys of all peers that select it: so Rego finds the rules
+// for an identity by looking its keys up. They are those of one VPC, so that no
+// tenant can make another's queries longer.
 //
 //	any                            everybody
 //	vpc:acme/prod                  the endpoints of a VPC
 //	subnet:acme/prod/web           ... in a subnet
 //	group:acme/prod/web            ... in a group
+//	endpoint:acme/prod/web1        the one of a name
 //	labels:acme/prod/"a"="1","b"="2"   ... with all of these labels
 //	cidr:10.0.0.0/8!10.1.0.0/16    outside addresses in a prefix but for excepts
 type selectors struct {
@@ -75,6 +77,16 @@ func (s *selectors) add(p *spec.Peer) string {
 	return key
 }
 
+// addEnd is add for one end of a Link.
+func (s *selectors) addEnd(e *spec.End) string {
+	if e.Endpoint == "" {
+		return s.add(&spec.Peer{VPC: e.VPC, Group: e.Group})
+	}
+	key := endpointKey(e.VPC, e.Endpoint)
+	s.used[key] = true
+	return key
+}
+
 // keys returns the keys of id that some rule has.
 func (s *selectors) keys(id *inventory.Identity) []string {
 	var keys []string
@@ -88,6 +100,9 @@ func (s *selectors) keys(id *inventory.Identity) []string {
 		return append(keys, s.cidrKeys(id.CIDRs)...)
 	}
 	add("vpc:" + string(id.VPC))
+	if id.Name != "" {
+		add(endpointKey(id.VPC, id.Name))
+	}
 	add("subnet:" + string(id.VPC) + "/" + id.Subnet)
 	for _, group := range id.Groups {
 		add("group:" + string(id.VPC) + "/" + group)
@@ -151,7 +166,11 @@ func peerKey(p *spec.Peer) string {
 	return "vpc:" + string(p.VPC)
 }
 
-// prefixes are the ranges of all cidr peers of a network, excepts included.
+func endpointKey(vpc spec.VPCID, name string) string {
+	return "endpoint:" + string(vpc) + "/" + name
+}
+
+// prefixes are the ranges of all cidr peers and sources of a network, excepts included.
 type prefixes struct {
 	known   map[netip.Prefix]bool
 	lengths []int // in bits, each once, sorted

@@ -12,21 +12,19 @@ import (
 // unread are the fields of the input that the admission policy has no use for;
 // they are there for an operator's.
 var unread = map[string]bool{
-	"src.tenant": true, "src.labels": true,
-	"dst.tenant": true, "dst.labels": true,
-	"proto": true, "port": true,
+	"src.labels": true, "dst.labels": true, "proto": true, "port": true,
 }
 
 // TestMissingInputNeverAllows takes each field of the input away, and then makes
 // it null, in each case: nothing may be allowed that was not, and what was
 // allowed only if the field is not what allowed it.
 func TestMissingInputNeverAllows(t *testing.T) {
-	p := table().compile(t).Peer("acme/prod", "globex/prod")
+	p := table().peer("acme/prod", "globex/prod").compile(t)
 	mattered := map[string]bool{}
 	for _, c := range append(decideCases(p), peeringCases(p)...) {
 		q := query(c.src, c.dst, c.port)
 		whole := p.Decide(now, q)
-		for name, input := range brokenInputs(p.Input(q)) {
+		for name, input := range brokenInputs(p.InputTerm(q)) {
 			d, err := p.EvalInput(input)
 			switch {
 			case err == nil && d.Verdict == policy.Allow && whole.Verdict != policy.Allow:
@@ -41,24 +39,27 @@ func TestMissingInputNeverAllows(t *testing.T) {
 			}
 		}
 	}
-	for name := range brokenInputs(p.Input(query(endpoint("acme/prod/web"), endpoint("acme/prod/web"), "tcp/1"))) {
+	for name := range brokenInputs(p.InputTerm(query(endpoint("acme/prod/web"), endpoint("acme/prod/web"), "tcp/1"))) {
 		if !unread[name] && !mattered[name] {
 			t.Errorf("no case is allowed only with %s", name)
 		}
 	}
 }
 
-// TestMissingInputMissesNoDeny takes away what the search for rules that deny
-// needs: then nothing may be allowed at all.
+// TestMissingInputMissesNoDeny takes away what the search for rules and Links that
+// deny needs: then nothing may be allowed at all.
 func TestMissingInputMissesNoDeny(t *testing.T) {
-	p := table().compile(t).Peer("acme/prod", "globex/prod")
+	p := table().peer("acme/prod", "globex/prod").compile(t)
 	for _, c := range append(decideCases(p), peeringCases(p)...) {
-		names := []string{"now", "src.groups", "peers.src", "ports.src"}
-		if !c.dst.Outside { // what lies outside has no rules
+		names := []string{"now", "src.keys", "dst.keys"}
+		if !c.src.Outside { // what lies outside has no rules
+			names = append(names, "src.groups", "peers.src", "ports.src")
+		}
+		if !c.dst.Outside {
 			names = append(names, "dst.groups", "peers.dst", "ports.dst")
 		}
 		for _, name := range names {
-			d, err := p.EvalInput(brokenInputs(p.Input(query(c.src, c.dst, c.port)))[name])
+			d, err := p.EvalInput(brokenInputs(p.InputTerm(query(c.src, c.dst, c.port)))[name])
 			if err == nil && d.Verdict == policy.Allow {
 				t.Errorf("%s: without %s it is allowed", c.name, name)
 			}
