@@ -61,54 +61,43 @@ func Decide(snap *inventory.Snapshot, pol Policy, now time.Time, r Request) Resu
 	if !h.Dst.IsValid() {
 		return deny(pol, res, policy.ReasonProtocol)
 	}
-	dst := snap.EndpointByAddr(src.VPC, h.Dst)
-	if dst == nil {
-		return decideElsewhere(snap, pol, now, res, h.Dst)
-	}
-	if dst == src {
-		return deny(pol, res, policy.ReasonAddressReserved)
-	}
-	res.Server = dst
-	res.Decision = ask(pol, now, src, dst, h.Proto, res.Port)
-	if res.Decision.Verdict != policy.Allow && h.Proto == packet.TCP && !h.Opener() && h.Flags&packet.RST == 0 && carriable(h) {
-		if d := ask(pol, now, dst, src, h.Proto, h.SrcPort); d.Verdict == policy.Allow {
+	res.Decision, res.Server = ToAddress(snap, pol, now, src, h.Dst, h.Proto, res.Port)
+	if dst := res.Server; dst != nil && res.Decision.Verdict != policy.Allow && reply(h) {
+		if d := Between(pol, now, dst, src, h.Proto, h.SrcPort); d.Verdict == policy.Allow {
 			return Result{Decision: d, Client: dst, Server: src, Proto: h.Proto, Port: h.SrcPort, Reverse: true}
 		}
 	}
-	if res.Decision.Verdict == policy.Allow && !carriable(h) {
-		return deny(pol, res, policy.ReasonProtocol)
+	if why := uncarried(snap, &res, h); why != "" {
+		return deny(pol, res, why)
 	}
 	return res
 }
 
-// decideElsewhere judges a packet to an address that is no endpoint's in the
-// sender's VPC.
-func decideElsewhere(snap *inventory.Snapshot, pol Policy, now time.Time, res Result, dst netip.Addr) Result {
-	vpc := snap.Net.VPCs[res.Client.VPC]
-	for i := range vpc.Subnets {
-		if vpc.Subnets[i].CIDR.Contains(dst) {
-			return deny(pol, res, policy.ReasonNoEndpoint)
+// reply reports whether a packet may be of a session that the switches lost and
+// that its receiver opened.
+func reply(h *packet.Headers) bool {
+	return h.Proto == packet.TCP && !h.Opener() && h.Flags&packet.RST == 0 && carriable(h)
+}
+
+// uncarried returns why nothing carries what res allows, or "".
+func uncarried(snap *inventory.Snapshot, res *Result, h *packet.Headers) policy.Reason {
+	switch {
+	case res.Decision.Reason == policy.ReasonNoEndpoint:
+		if _, in := snap.Reach(res.Client.VPC, h.Dst); snap.ServiceAt(in, h.Dst) != nil {
+			return policy.ReasonUnsupported // nothing spreads sessions yet
 		}
+	case res.Decision.Verdict != policy.Allow:
+	case res.Server == nil:
+		return policy.ReasonUnsupported // no way out is built yet
+	case !carriable(h):
+		return policy.ReasonProtocol
 	}
-	if Reserved(dst) || snap.HostByUnderlay(dst) != nil {
-		return deny(pol, res, policy.ReasonAddressReserved)
-	}
-	res.Decision = pol.Decide(now, policy.Query{
-		Src: res.Client.Identity, Dst: snap.Outside(pol.OutsideCIDRs(dst)), Proto: res.Proto, Port: res.Port,
-	})
-	if res.Decision.Verdict == policy.Allow {
-		return deny(pol, res, policy.ReasonUnsupported) // no way out is built yet
-	}
-	return res
-}
-
-func ask(pol Policy, now time.Time, src, dst *inventory.Endpoint, proto packet.Proto, port uint16) policy.Decision {
-	return pol.Decide(now, policy.Query{Src: src.Identity, Dst: dst.Identity, Proto: proto, Port: port})
+	return ""
 }
 
 // deny ends res with a drop that no rule of the policy is the reason of.
 func deny(pol Policy, res Result, why policy.Reason) Result {
-	res.Decision = policy.Decision{Verdict: policy.Drop, Reason: why, Revision: pol.Revision()}
+	res.Decision = dropped(pol, why)
 	return res
 }
 
@@ -131,11 +120,4 @@ func carriable(h *packet.Headers) bool {
 		return !h.LaterFragment && h.ICMPType == uint8(EchoRequest) && h.ICMPCode == 0
 	}
 	return false
-}
-
-// Reserved reports whether an address can never be outside: link-local,
-// loopback, multicast, broadcast, 0.0.0.0/8 or 240.0.0.0/4 (SPEC, "Outside").
-func Reserved(a netip.Addr) bool {
-	first := a.As4()[0]
-	return a.IsLinkLocalUnicast() || a.IsLoopback() || first == 0 || first >= 224
 }

@@ -59,6 +59,9 @@ type RevisionStatus struct {
 	ID    string    `json:"id"` // commit or content hash; empty: none yet, everything is denied
 	Since time.Time `json:"since"`
 	Files int       `json:"files"`
+	// Warnings are what is odd about it, each "FILE:LINE: warning: TEXT"; the last
+	// says how many more there are, if there are too many.
+	Warnings []string `json:"warnings,omitempty"`
 	// Refused is set while what is on disk is not what is active.
 	Refused *RefusedRevision `json:"refused,omitempty"`
 }

@@ -328,8 +328,10 @@ func protoOf(name string) (packet.Proto, error) {
 		return packet.TCP, nil
 	case "udp":
 		return packet.UDP, nil
+	case "sctp":
+		return packet.SCTP, nil
 	case "icmp":
 		return packet.ICMP, nil
 	}
-	return 0, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("protocol %q is not known", name), Hint: "tcp, udp and icmp are"}
+	return 0, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("protocol %q is not known", name), Hint: "tcp, udp, sctp and icmp are"}
 }

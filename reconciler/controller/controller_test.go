@@ -148,7 +148,7 @@ func TestLoadNamesFileAndLine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, errs := Load(r)
+		_, errs := Load(time.Now(), r, nil)
 		return errs
 	}
 	if errs := read(); len(errs) != 0 {
@@ -166,12 +166,9 @@ func TestLoadNamesFileAndLine(t *testing.T) {
 }
 
 func TestExamplesLoad(t *testing.T) {
-	dirs, err := filepath.Glob("../../examples/*/tenants.yaml")
+	dirs, err := filepath.Glob("../../examples/*/specs")
 	if err != nil || len(dirs) == 0 {
 		t.Fatalf("no examples: %v", err)
-	}
-	for i := range dirs {
-		dirs[i] = filepath.Dir(dirs[i])
 	}
 	for _, dir := range append(dirs, "../../specs") {
 		r, err := gitsource.ReadDir(dir, "")
@@ -179,7 +176,7 @@ func TestExamplesLoad(t *testing.T) {
 			t.Errorf("%s: %v", dir, err)
 			continue
 		}
-		if pol, errs := Load(r); len(errs) > 0 || len(pol.Network().VPCs) == 0 {
+		if l, errs := Load(time.Now(), r, nil); len(errs) > 0 || len(l.Policy.Network().VPCs) == 0 {
 			t.Errorf("%s: %q", dir, errs)
 		}
 	}

@@ -9,10 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/admission"
 	"github.com/daolinet/daolinet/reconciler/api"
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/gitsource"
+	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/session"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
@@ -28,26 +31,29 @@ func (c *Controller) watch(ctx context.Context) error {
 			c.refuse(ctx, []string{u.Err.Error()})
 			continue
 		}
-		pol, errs := Load(u.Revision)
+		loaded, errs := Load(time.Now(), u.Revision, func(n *spec.Network) []*inventory.Identity { return c.observed(ctx, n) })
 		if len(errs) > 0 {
 			c.refuse(ctx, errs)
 			continue
 		}
-		c.activate(ctx, pol, countFiles(u.Revision.Specs))
+		c.activate(ctx, loaded, countFiles(u.Revision.Specs))
 	}
 	return ctx.Err()
 }
 
-// Load validates and compiles a revision. What is wrong comes as lines of
-// FILE:LINE: TEXT; warnings are left out.
-func Load(r gitsource.Revision) (*policy.Policy, []string) {
+// Loaded is a revision that may become active, and what is odd about it.
+type Loaded struct {
+	Policy   *policy.Policy
+	Warnings []spec.Problem
+}
+
+// Load validates and compiles a revision and checks its Assertions at the time
+// now, over the identities that observed returns for its network as well; nil is
+// none. What is wrong comes as lines of FILE:LINE: TEXT, and then there is no
+// Loaded.
+func Load(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*inventory.Identity) (*Loaded, []string) {
 	network, found := spec.Load(r.Specs)
-	var errs []string
-	for _, p := range found {
-		if !p.Warning {
-			errs = append(errs, p.String())
-		}
-	}
+	errs, warnings := split(found)
 	if len(errs) > 0 {
 		return nil, errs
 	}
@@ -55,24 +61,108 @@ func Load(r gitsource.Revision) (*policy.Policy, []string) {
 	if err != nil {
 		return nil, strings.Split(err.Error(), "\n")
 	}
-	return pol, nil
+	var seen []*inventory.Identity
+	if observed != nil {
+		seen = observed(network)
+	}
+	broken, more := split(pol.CheckAssertions(now, seen))
+	if len(broken) > 0 {
+		return nil, broken
+	}
+	return &Loaded{Policy: pol, Warnings: append(warnings, more...)}, nil
+}
+
+// split parts errors, as lines, from warnings.
+func split(problems []spec.Problem) (errs []string, warnings []spec.Problem) {
+	for _, p := range problems {
+		if p.Warning {
+			warnings = append(warnings, p)
+		} else {
+			errs = append(errs, p.String())
+		}
+	}
+	return errs, warnings
+}
+
+// trial is the network as it would be seen under another desired state. Hosts
+// may report while it is made, so it is only good for what may be a little old.
+func (c *Controller) trial(ctx context.Context, n *spec.Network) (*inventory.Snapshot, error) {
+	var interner *inventory.Interner
+	var reports []inventory.HostReport
+	if err := c.ask(ctx, func() { interner, reports = c.engine.Interner(), c.engine.Reports() }); err != nil {
+		return nil, err
+	}
+	snap, _ := inventory.Build(interner, n, reports)
+	return snap, nil
+}
+
+// observed returns the identities of the endpoints seen now, each once, as they
+// would be in a network; none when the controller ends.
+func (c *Controller) observed(ctx context.Context, n *spec.Network) []*inventory.Identity {
+	snap, err := c.trial(ctx, n)
+	if err != nil {
+		return nil
+	}
+	var out []*inventory.Identity
+	known := make(map[inventory.IdentityID]bool)
+	for _, e := range snap.Endpoints() {
+		if !known[e.Identity.ID] {
+			known[e.Identity.ID] = true
+			out = append(out, e.Identity)
+		}
+	}
+	return out
 }
 
 // activate makes a compiled revision the active one. Its cache gets the answers
-// for the live sessions first, so that the swap itself is short.
-func (c *Controller) activate(ctx context.Context, pol *policy.Policy, files int) {
-	var queries []policy.Query
-	if c.ask(ctx, func() { queries = c.engine.Sessions().Queries() }) != nil {
+// for the live sessions first, asked as the identities that their ends will have
+// under it, so that the swap itself is short.
+func (c *Controller) activate(ctx context.Context, l *Loaded, files int) {
+	pol := l.Policy
+	var keys []session.Key
+	if err := c.ask(ctx, func() { keys = c.engine.Sessions().Keys() }); err != nil {
 		return
 	}
-	for _, q := range queries {
-		pol.Decide(time.Now(), q)
+	snap, err := c.trial(ctx, pol.Network())
+	if err != nil {
+		return
 	}
+	warm(snap, pol, time.Now(), keys)
+	warnings := lines(l.Warnings)
 	c.do(func() {
-		c.revision = api.RevisionStatus{ID: pol.Revision(), Since: time.Now(), Files: files}
+		c.revision = api.RevisionStatus{ID: pol.Revision(), Since: time.Now(), Files: files, Warnings: warnings}
 		c.step(engine.RevisionLoaded{Policy: pol})
 		c.log.LogAttrs(ctx, slog.LevelInfo, "revision activated", slog.String("revision", pol.Revision()), slog.Int("files", files))
+		if len(warnings) > 0 {
+			c.log.LogAttrs(ctx, slog.LevelWarn, "revision has warnings", slog.String("revision", pol.Revision()),
+				slog.Any("err", errors.New(strings.Join(warnings, "\n"))))
+		}
 	})
+}
+
+// maxWarnings is how many warnings of a revision are kept as lines.
+const maxWarnings = 100
+
+func lines(warnings []spec.Problem) []string {
+	var out []string
+	for i, w := range warnings {
+		if i == maxWarnings {
+			return append(out, fmt.Sprintf("and %d more; see them with daoli-reconcile validate", len(warnings)-i))
+		}
+		out = append(out, w.String())
+	}
+	return out
+}
+
+// warm asks a policy what live sessions will ask of it.
+func warm(snap *inventory.Snapshot, pol *policy.Policy, now time.Time, keys []session.Key) {
+	for _, k := range keys {
+		client := snap.EndpointByAddr(k.Client.VPC, k.Client.IP)
+		server := snap.EndpointByAddr(k.Server.VPC, k.Server.IP)
+		if client != nil && server != nil {
+			admission.Between(pol, now, client, server, k.Proto, k.Port)
+		}
+	}
 }
 
 // refuse notes why what is on disk is not active.

@@ -110,6 +110,10 @@ func (e *Engine) Policy() Policy { return e.pol }
 // Sessions returns the table of live sessions; the caller only reads it.
 func (e *Engine) Sessions() *session.Table { return e.sessions }
 
+// Interner numbers the identities of this engine's snapshots; it is safe for
+// concurrent use.
+func (e *Engine) Interner() *inventory.Interner { return e.interner }
+
 // HostConnected reports whether a host's stream, and its switch, are connected.
 func (e *Engine) HostConnected(name string) (stream, bridge bool) {
 	h := e.hosts[name]

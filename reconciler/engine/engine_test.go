@@ -293,32 +293,6 @@ func TestFirstPacketLeavesAtTheServersSwitchAfterItsFlows(t *testing.T) {
 	}
 }
 
-func TestRejectIsAnsweredToTheSender(t *testing.T) {
-	for name, h := range map[string]packet.Headers{
-		"tcp": syn(80),
-		"udp": {Proto: packet.UDP, SrcPort: 40000, DstPort: 80},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := started(t)
-			b.step(engine.RevisionLoaded{Policy: b.w.Deny("r2", policy.Reject)})
-			b.lift(1, 16, b.frame("web1", "web2", h))
-			if len(b.out) != 1 {
-				t.Fatalf("packets out = %d; want the answer", len(b.out))
-			}
-			got, err := packet.Decode(b.out[0].Frame)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.Dst != netip.MustParseAddr("10.1.0.2") || b.out[0].Actions.Len() != 1 || b.out[0].Actions[0].Port != 16 {
-				t.Errorf("answer to %s by %+v; want to 10.1.0.2 by port 16", got.Dst, b.out[0].Actions[0])
-			}
-			if rst := got.Proto == packet.TCP && got.Flags&packet.RST != 0; rst != (name == "tcp") {
-				t.Errorf("answer is RST: %v", rst)
-			}
-		})
-	}
-}
-
 // TestCutConnectionIsResetAtBothEnds: an end that waits for its peer sends
 // nothing, so it would wait for ever if only senders were told.
 func TestCutConnectionIsResetAtBothEnds(t *testing.T) {

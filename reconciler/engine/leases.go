@@ -43,7 +43,8 @@ func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
 	if l, found := taken[ev.IP]; found && !l.Released.IsZero() && strings.HasPrefix(l.Holder, holderOf(vpc, ev.Name, "")) {
 		taken[ev.IP] = ipam.Lease{Holder: holder} // it moved here with its address, which need not rest
 	}
-	ip, err := ipam.Pick(sub.CIDR, func(netip.Addr) bool { return false }, taken, ipam.Request{Holder: holder, IP: ev.IP}, now)
+	vip := func(a netip.Addr) bool { return e.snap.ServiceAt(vpc, a) != nil }
+	ip, err := ipam.Pick(sub.CIDR, vip, taken, ipam.Request{Holder: holder, IP: ev.IP}, now)
 	if err != nil {
 		return netip.Addr{}, err
 	}

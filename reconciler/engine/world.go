@@ -80,11 +80,7 @@ func refOf(ep *inventory.EndpointReport) inventory.EndpointRef {
 // rebuild joins what is desired with what is seen, tells the switches what
 // changed of their endpoints, and has the sessions judged again.
 func (e *Engine) rebuild(now time.Time) []Effect {
-	reports := make([]inventory.HostReport, 0, len(e.order))
-	for _, name := range e.order {
-		reports = append(reports, e.hosts[name].report)
-	}
-	snap, refused := inventory.Build(e.interner, e.net, reports)
+	snap, refused := inventory.Build(e.interner, e.net, e.Reports())
 	clear(e.refused)
 	for _, r := range refused {
 		e.refused[r.Host] = append(e.refused[r.Host], r)
@@ -96,4 +92,14 @@ func (e *Engine) rebuild(now time.Time) []Effect {
 		return out
 	}
 	return append(out, e.step(now, session.Revised{Snapshot: snap, Policy: e.pol})...)
+}
+
+// Reports returns what the hosts said last, in the order in which they came.
+// The caller only reads it; it stays as it is.
+func (e *Engine) Reports() []inventory.HostReport {
+	reports := make([]inventory.HostReport, 0, len(e.order))
+	for _, name := range e.order {
+		reports = append(reports, e.hosts[name].report)
+	}
+	return reports
 }

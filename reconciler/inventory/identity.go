@@ -26,6 +26,10 @@ func (in *Interner) endpoint(id Identity) *Identity {
 	field := func(s string) { b.WriteString(strconv.Itoa(len(s))); b.WriteByte(':'); b.WriteString(s) }
 	field(string(id.VPC))
 	field(id.Subnet)
+	if id.Name != "" {
+		b.WriteByte('n')
+		field(id.Name)
+	}
 	for _, g := range id.Groups {
 		b.WriteByte('g')
 		field(g)

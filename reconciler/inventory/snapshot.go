@@ -30,6 +30,7 @@ type Snapshot struct {
 	byPort     map[portKey]*Endpoint
 	byAddr     map[AddrKey]*Endpoint
 	byName     map[EndpointRef]*Endpoint
+	services   services
 }
 
 type portKey struct {
@@ -52,22 +53,13 @@ type Refusal struct {
 }
 
 // Build joins the desired network with what hosts reported. Endpoints that the
-// network does not allow (unknown VPC or subnet, address outside it or taken,
-// host not among the tenant's, quota used up) are left out and returned with
-// the reason. The result depends on the arguments only, except for the numbers
-// of new identities, which come from in. Reports are taken in the order given:
-// of two claims to one address the first stands.
+// network does not allow (unknown VPC or subnet, address outside it, taken or a
+// Service's, host not among the tenant's, quota used up) are left out and
+// returned with the reason. The result depends on the arguments only, except for
+// the numbers of new identities, which come from in. Reports are taken in the
+// order given: of two claims to one address the first stands.
 func Build(in *Interner, net *spec.Network, reports []HostReport) (*Snapshot, []Refusal) {
-	s := &Snapshot{
-		Net: net, interner: in,
-		hosts:      make(map[string]*Host, len(reports)),
-		byDPID:     make(map[uint64]*Host, len(reports)),
-		byUnderlay: make(map[netip.Addr]*Host, len(reports)),
-		byHost:     make(map[*Host][]*Endpoint),
-		byPort:     make(map[portKey]*Endpoint),
-		byAddr:     make(map[AddrKey]*Endpoint),
-		byName:     make(map[EndpointRef]*Endpoint),
-	}
+	s := newSnapshot(in, net, len(reports))
 	var refused []Refusal
 	count := make(map[string]int) // tenant -> endpoints
 	for i := range reports {
@@ -87,6 +79,20 @@ func Build(in *Interner, net *spec.Network, reports []HostReport) (*Snapshot, []
 	return s, refused
 }
 
+func newSnapshot(in *Interner, net *spec.Network, hosts int) *Snapshot {
+	return &Snapshot{
+		Net: net, interner: in,
+		hosts:      make(map[string]*Host, hosts),
+		byDPID:     make(map[uint64]*Host, hosts),
+		byUnderlay: make(map[netip.Addr]*Host, hosts),
+		byHost:     make(map[*Host][]*Endpoint),
+		byPort:     make(map[portKey]*Endpoint),
+		byAddr:     make(map[AddrKey]*Endpoint),
+		byName:     make(map[EndpointRef]*Endpoint),
+		services:   servicesOf(net),
+	}
+}
+
 // refuse returns why e may not be an endpoint of h, or "".
 func (s *Snapshot) refuse(h *Host, e *EndpointReport, count map[string]int) string {
 	sub, err := s.MayClaim(h.Name, e.Tenant, e.VPC, e.Subnet)
@@ -96,20 +102,39 @@ func (s *Snapshot) refuse(h *Host, e *EndpointReport, count map[string]int) stri
 	if t := s.Net.Tenants[e.Tenant]; t.Quota.Endpoints > 0 && count[t.Name] >= t.Quota.Endpoints {
 		return fmt.Sprintf("tenant %q has its quota of %d endpoints (%s)", t.Name, t.Quota.Endpoints, t.At)
 	}
-	vpc := e.VPCID()
-	if !sub.CIDR.Contains(e.IP) {
-		return fmt.Sprintf("address %s is not in subnet %q, %s (%s)", e.IP, sub.Name, sub.CIDR, sub.At)
-	}
-	if o := s.byAddr[AddrKey{vpc, e.IP}]; o != nil {
-		return fmt.Sprintf("address %s is endpoint %q's on host %q", e.IP, o.Name, o.Host.Name)
-	}
-	if o := s.byName[EndpointRef{vpc, e.Name}]; o != nil {
-		return fmt.Sprintf("name %q is taken by the endpoint %s on host %q", e.Name, o.IP, o.Host.Name)
+	if text := s.refusePlace(sub, e); text != "" {
+		return text
 	}
 	if o := s.byPort[portKey{h.DPID, e.Port}]; o != nil {
 		return fmt.Sprintf("port %d of host %q is endpoint %q's", e.Port, h.Name, o.Name)
 	}
 	return ""
+}
+
+// refusePlace returns why e may not have its address and name, or "".
+func (s *Snapshot) refusePlace(sub *spec.Subnet, e *EndpointReport) string {
+	vpc := e.VPCID()
+	if !sub.CIDR.Contains(e.IP) {
+		return fmt.Sprintf("address %s is not in subnet %q, %s (%s)", e.IP, sub.Name, sub.CIDR, sub.At)
+	}
+	if svc := s.ServiceAt(vpc, e.IP); svc != nil {
+		return fmt.Sprintf("address %s is the vip of service %q (%s)", e.IP, svc.Name, svc.At)
+	}
+	if o := s.byAddr[AddrKey{vpc, e.IP}]; o != nil {
+		return fmt.Sprintf("address %s is endpoint %q's%s", e.IP, o.Name, onHost(o))
+	}
+	if o := s.byName[EndpointRef{vpc, e.Name}]; o != nil {
+		return fmt.Sprintf("name %q is taken by the endpoint %s%s", e.Name, o.IP, onHost(o))
+	}
+	return ""
+}
+
+// onHost says where an endpoint is, but for one that is only imagined.
+func onHost(e *Endpoint) string {
+	if e.Host.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" on host %q", e.Host.Name)
 }
 
 // MayClaim returns the subnet that a host's endpoint would be in, or why the
@@ -122,6 +147,10 @@ func (s *Snapshot) MayClaim(host, tenant, vpc, subnet string) (*spec.Subnet, err
 	if !matchesAny(t.Hosts, host) {
 		return nil, fmt.Errorf("host %q may not claim endpoints of tenant %q (%s: spec.hosts)", host, t.Name, t.At)
 	}
+	return s.subnet(tenant, vpc, subnet)
+}
+
+func (s *Snapshot) subnet(tenant, vpc, subnet string) (*spec.Subnet, error) {
 	v := s.Net.VPCs[spec.MakeVPCID(tenant, vpc)]
 	if v == nil {
 		return nil, fmt.Errorf("vpc %q is not declared", spec.MakeVPCID(tenant, vpc))
@@ -138,9 +167,11 @@ func (s *Snapshot) add(h *Host, e *EndpointReport) {
 	vpc := e.VPCID()
 	groups, ignored := s.membership(e)
 	ep := &Endpoint{EndpointReport: *e, VPC: vpc, Host: h, Ignored: ignored}
-	ep.Identity = s.interner.endpoint(Identity{
-		Tenant: e.Tenant, VPC: vpc, Subnet: e.Subnet, Groups: groups, Labels: e.Labels,
-	})
+	id := Identity{Tenant: e.Tenant, VPC: vpc, Subnet: e.Subnet, Groups: groups, Labels: e.Labels}
+	if s.Net.Named[vpc][e.Name] || s.services.backs(&id) {
+		id.Name = e.Name
+	}
+	ep.Identity = s.interner.endpoint(id)
 	s.byHost[h] = append(s.byHost[h], ep)
 	s.byPort[portKey{h.DPID, e.Port}] = ep
 	s.byAddr[AddrKey{vpc, e.IP}] = ep
@@ -220,7 +251,9 @@ func (s *Snapshot) Outside(cidrs []netip.Prefix) *Identity { return s.interner.o
 func (s *Snapshot) UnderlayRanges() []netip.Prefix {
 	var all []netip.Prefix
 	for _, h := range s.hosts {
-		all = append(all, h.Uplink.Addr.Masked())
+		if h.Uplink.Addr.IsValid() {
+			all = append(all, h.Uplink.Addr.Masked())
+		}
 	}
 	slices.SortFunc(all, func(a, b netip.Prefix) int {
 		return cmp.Or(cmp.Compare(a.Bits(), b.Bits()), a.Addr().Compare(b.Addr()))

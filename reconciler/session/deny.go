@@ -61,13 +61,14 @@ func (t *Table) cacheDrop(now time.Time, r admission.Result, req admission.Reque
 	return d
 }
 
-// droppable reports whether a drop flow may stand for the packet: one that
-// opens. A drop flow for others could cut replies of a session the other way.
+// droppable reports whether a drop flow may stand for the packet: for a TCP
+// segment only if it opens, since others may be replies of a session that the
+// switches lost.
 func droppable(h *packet.Headers) bool {
 	switch h.Proto {
-	case packet.TCP, packet.ICMP:
+	case packet.TCP:
 		return h.Opener()
-	case packet.UDP:
+	case packet.UDP, packet.ICMP:
 		return true
 	}
 	return false
@@ -75,7 +76,7 @@ func droppable(h *packet.Headers) bool {
 
 func (d *Drop) key() dropKey {
 	h := &d.Request.Headers
-	return dropKey{portKey{d.Request.DPID, d.Request.InPort}, h.Src, h.Dst, h.Proto, h.DstPort}
+	return dropKey{portKey{d.Request.DPID, d.Request.InPort}, h.Src, h.Dst, h.Proto, d.Result.Port}
 }
 
 func (t *Table) forgetDrop(d *Drop) {
@@ -95,7 +96,9 @@ func (t *Table) rejudgeDrops(now time.Time) []Effect {
 		if r.Decision.Verdict != policy.Drop || r.Client == nil {
 			t.forgetDrop(d)
 			out = append(out, RemoveDrop{d})
+			continue
 		}
+		d.Result = r
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
@@ -18,55 +19,96 @@ const maxForbidden = 1 << 16
 // pass as a reply of the opposite session. One that belongs to a forbidden key
 // is therefore judged as nothing else. Keys are forgotten after the age of an
 // idle connection, or the oldest first when there are too many.
+//
+// A session may have been cut because the Peering between its VPCs went away:
+// then its ends cannot be found by each other's address any more. So keys are
+// found by what one end's packets show.
 type forbidden struct {
 	until map[Key]time.Time
 	order []Key // as they came; may hold keys that are no longer in until
+	seen  map[sight]Key
 }
 
-func newForbidden() *forbidden { return &forbidden{until: make(map[Key]time.Time)} }
+// sight is what the packets of one end of a connection show of its session. Two
+// keys share one only if a VPC came to be joined with another that has the same
+// addresses: then the newer one has it.
+type sight struct {
+	self   inventory.AddrKey
+	other  netip.Addr
+	port   uint16 // the server's
+	server bool   // self is the server
+}
+
+func (k Key) sights() [2]sight {
+	return [2]sight{
+		{self: k.Client, other: k.Server.IP, port: k.Port},
+		{self: k.Server, other: k.Client.IP, port: k.Port, server: true},
+	}
+}
+
+func newForbidden() *forbidden {
+	return &forbidden{until: make(map[Key]time.Time), seen: make(map[sight]Key)}
+}
 
 func (f *forbidden) add(now time.Time, k Key, age time.Duration) {
 	if _, found := f.until[k]; !found {
 		f.order = append(f.order, k)
 	}
 	f.until[k] = now.Add(age)
+	for _, v := range k.sights() {
+		f.seen[v] = k
+	}
 	for len(f.order) > maxForbidden {
-		delete(f.until, f.order[0])
+		f.remove(f.order[0])
 		f.order = f.order[1:]
 	}
 }
 
-func (f *forbidden) remove(k Key) { delete(f.until, k) }
-
-// has reports whether a key is forbidden at now.
-func (f *forbidden) has(now time.Time, k Key) bool {
-	until, found := f.until[k]
-	if found && !now.Before(until) {
-		f.remove(k)
-		return false
+func (f *forbidden) remove(k Key) {
+	delete(f.until, k)
+	for _, v := range k.sights() {
+		if f.seen[v] == k {
+			delete(f.seen, v)
+		}
 	}
-	return found
+}
+
+// find returns the forbidden key that an endpoint's TCP packet belongs to.
+func (f *forbidden) find(now time.Time, src *inventory.Endpoint, h *packet.Headers) (Key, bool) {
+	self := inventory.AddrKey{VPC: src.VPC, IP: src.IP}
+	for _, v := range [2]sight{
+		{self: self, other: h.Dst, port: h.DstPort},
+		{self: self, other: h.Dst, port: h.SrcPort, server: true},
+	} {
+		k, found := f.seen[v]
+		if !found {
+			continue
+		}
+		if now.Before(f.until[k]) {
+			return k, true
+		}
+		f.remove(k)
+	}
+	return Key{}, false
 }
 
 // ofCutSession denies a TCP packet of a connection whose session was cut, if
 // the policy still forbids that session; done is false for any other packet.
 func (t *Table) ofCutSession(now time.Time, src *inventory.Endpoint, p Packet) (effects []Effect, done bool) {
 	h := &p.Headers
-	if h.Proto != packet.TCP || h.Opener() || h.LaterFragment || h.Src != src.IP {
+	if h.Proto != packet.TCP || h.Opener() || h.LaterFragment || h.Src != src.IP || h.EthSrc != src.MAC || h.VLAN != 0 {
 		return nil, false
 	}
-	dst := t.snap.EndpointByAddr(src.VPC, h.Dst)
-	if dst == nil {
+	k, found := t.forbidden.find(now, src, h)
+	if !found {
 		return nil, false
 	}
-	client, server, k := src, dst, keyOf(src, dst, packet.TCP, h.DstPort)
-	if !t.forbidden.has(now, k) {
-		client, server, k = dst, src, keyOf(dst, src, packet.TCP, h.SrcPort)
-		if !t.forbidden.has(now, k) {
-			return nil, false
-		}
+	client := t.snap.EndpointByAddr(k.Client.VPC, k.Client.IP)
+	server := t.snap.EndpointByAddr(k.Server.VPC, k.Server.IP)
+	if client == nil || server == nil {
+		return nil, false
 	}
-	d := t.pol.Decide(now, policy.Query{Src: client.Identity, Dst: server.Identity, Proto: packet.TCP, Port: k.Port})
+	d := admission.Between(t.pol, now, client, server, packet.TCP, k.Port)
 	if d.Verdict == policy.Allow {
 		t.forbidden.remove(k)
 		return nil, false

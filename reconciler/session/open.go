@@ -43,7 +43,7 @@ func (t *Table) sessionOf(src *inventory.Endpoint, h *packet.Headers) (*Session,
 	if h.EthSrc != src.MAC || h.VLAN != 0 || h.Src != src.IP || h.LaterFragment {
 		return nil, 0, false
 	}
-	dst := t.snap.EndpointByAddr(src.VPC, h.Dst)
+	dst := t.snap.EndpointSeen(src.VPC, h.Dst)
 	if dst == nil {
 		return nil, 0, false
 	}

@@ -89,7 +89,7 @@ type dropKey struct {
 	at       portKey
 	src, dst netip.Addr
 	proto    packet.Proto
-	port     uint16
+	port     uint16 // for ICMP the type
 }
 
 // closing is a session whose flows are being deleted: its labels are free when
@@ -152,15 +152,8 @@ func (t *Table) Sessions() []*Session {
 	return out
 }
 
-// Queries returns what the live sessions ask of the policy, so that a new one
-// can have its answers ready before it is swapped in.
-func (t *Table) Queries() []policy.Query {
-	out := make([]policy.Query, 0, len(t.byID))
-	for _, s := range t.byID {
-		out = append(out, s.query())
-	}
-	return out
-}
+// Keys returns the live sessions' keys, in no order.
+func (t *Table) Keys() []Key { return slices.Collect(maps.Keys(t.byKey)) }
 
 func (s *Session) query() policy.Query {
 	return policy.Query{Src: s.Client.Identity, Dst: s.Server.Identity, Proto: s.Key.Proto, Port: s.Key.Port}

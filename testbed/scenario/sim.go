@@ -8,12 +8,13 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/controller"
 	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/gitsource"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
-	"github.com/daolinet/daolinet/reconciler/policy"
 	"github.com/daolinet/daolinet/reconciler/spec"
 	"github.com/daolinet/daolinet/testbed/simnet"
 )
@@ -256,23 +257,25 @@ func (s *Sim) Revise(files []File) ([]string, error) {
 			policies[strings.TrimPrefix(f.Name, "policies/")] = &fstest.MapFile{Data: f.Data}
 		}
 	}
-	network, problems := spec.Load(specs)
-	var refused []string
-	for _, p := range problems {
-		if !p.Warning {
-			refused = append(refused, p.String())
-		}
-	}
+	r := gitsource.Revision{ID: fmt.Sprintf("r%d", s.revision+1), Specs: specs, Policies: policies}
+	loaded, refused := controller.Load(s.net.Now, r, s.observed)
 	if len(refused) > 0 {
 		return refused, nil
 	}
 	s.revision++
-	pol, err := policy.Compile(fmt.Sprintf("r%d", s.revision), network, policies)
-	if err != nil {
-		return strings.Split(err.Error(), "\n"), nil
-	}
-	s.push(engine.RevisionLoaded{Policy: pol})
+	s.push(engine.RevisionLoaded{Policy: loaded.Policy})
 	return nil, s.settle()
+}
+
+// observed returns the identities of the endpoints seen now as they would be in
+// a network.
+func (s *Sim) observed(network *spec.Network) []*inventory.Identity {
+	snap, _ := inventory.Build(s.engine.Interner(), network, s.engine.Reports())
+	var out []*inventory.Identity
+	for _, e := range snap.Endpoints() {
+		out = append(out, e.Identity)
+	}
+	return out
 }
 
 // Machine tells a machine's addresses.

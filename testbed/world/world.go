@@ -4,6 +4,7 @@
 package world
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -105,25 +106,69 @@ func (w *World) Snapshot() *inventory.Snapshot {
 	return s
 }
 
+// Share adds the VPC globex/shared, with the subnet log 10.2.0.0/24 and the
+// endpoints log1 10.2.0.2 at h1 (19) and log2 10.2.0.3 at h2 (19). Nothing is
+// peered with it yet.
+func (w *World) Share() {
+	id := spec.MakeVPCID("globex", "shared")
+	v := *w.Net.VPCs["globex/prod"]
+	v.ID, v.Name = id, "shared"
+	v.Subnets = []spec.Subnet{{Name: "log", CIDR: netip.MustParsePrefix("10.2.0.0/24"), At: v.At}}
+	n := *w.Net
+	n.VPCs = maps.Clone(n.VPCs)
+	n.VPCs[id] = &v
+	w.Net = &n
+	for i, ip := range []string{"10.2.0.2", "10.2.0.3"} {
+		e := Endpoint("globex", "log"+string(rune('1'+i)), "log", ip, 19)
+		e.VPC = "shared"
+		w.Hosts[i].Endpoints = append(w.Hosts[i].Endpoints, e)
+	}
+}
+
+// Peer brings into force a Peering of each two VPCs that follow one another, in
+// place of those before.
+func (w *World) Peer(vpcs ...spec.VPCID) {
+	n := *w.Net
+	n.Peers = make(map[spec.VPCID][]spec.VPCID)
+	for i := 0; i+1 < len(vpcs); i += 2 {
+		a, b := vpcs[i], vpcs[i+1]
+		n.Peers[a], n.Peers[b] = append(n.Peers[a], b), append(n.Peers[b], a)
+	}
+	w.Net = &n
+}
+
 // Verdicts is a policy that says the same of everything.
 type Verdicts struct {
 	Decision policy.Decision
 	Net      *spec.Network
 	ID       string
+	Isolates bool // it drops what goes between VPCs without a Peering
 }
 
 // AllowAll lets everything pass.
 func (w *World) AllowAll(id string) *Verdicts {
-	return &Verdicts{policy.Decision{Verdict: policy.Allow, Reason: policy.ReasonDefault, Revision: id}, w.Net, id}
+	return &Verdicts{Decision: policy.Decision{Verdict: policy.Allow, Reason: policy.ReasonDefault, Revision: id}, Net: w.Net, ID: id}
+}
+
+// AllowReachable lets all pass that isolation does.
+func (w *World) AllowReachable(id string) *Verdicts {
+	v := w.AllowAll(id)
+	v.Isolates = true
+	return v
 }
 
 // Deny denies everything with a verdict.
 func (w *World) Deny(id string, v policy.Verdict) *Verdicts {
-	return &Verdicts{policy.Decision{Verdict: v, Reason: policy.ReasonIngressDefault, Revision: id}, w.Net, id}
+	return &Verdicts{Decision: policy.Decision{Verdict: v, Reason: policy.ReasonIngressDefault, Revision: id}, Net: w.Net, ID: id}
 }
 
-// Decide returns the one decision.
-func (p *Verdicts) Decide(time.Time, policy.Query) policy.Decision { return p.Decision }
+// Decide returns the one decision, but for what isolation drops.
+func (p *Verdicts) Decide(_ time.Time, q policy.Query) policy.Decision {
+	if p.Isolates && q.Src.VPC != q.Dst.VPC && !p.Net.Peered(q.Src.VPC, q.Dst.VPC) {
+		return policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonIsolation, Revision: p.ID}
+	}
+	return p.Decision
+}
 
 // OutsideCIDRs returns none.
 func (p *Verdicts) OutsideCIDRs(netip.Addr) []netip.Prefix { return nil }
