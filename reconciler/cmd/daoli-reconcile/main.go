@@ -1,203 +1,120 @@
 // Command daoli-reconcile is the controller: it watches the network's intent,
-// decides every lifted first packet and programs the switches.
+// decides every lifted first packet and programs the switches. Its subcommands
+// judge a directory of YAML offline, with the controller's own code.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/netip"
+	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/daolinet/daolinet/reconciler/api"
-	"github.com/daolinet/daolinet/reconciler/controller"
-	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
 
 // Exit codes, the same in all of DaoliNet's commands.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFine    = 0
+	exitRefused = 1
+	exitUsage   = 2
 )
 
-// usageError is the caller's mistake.
-type usageError struct{ error }
+// system is what the program needs of the process it runs in.
+type system struct {
+	out, err io.Writer
+	env      func(string) (string, bool)
+	now      func() time.Time
+	coloured bool // out is a terminal that shows colours
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := command().ExecuteContext(ctx)
+	code := run(ctx, os.Args[1:], system{
+		out: os.Stdout, err: os.Stderr, env: os.LookupEnv, now: time.Now,
+		coloured: onTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+	})
+	stop()
+	os.Exit(code)
+}
+
+func onTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// failure is an error of a command that was well written; any other error says
+// that it was not.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// problems are all lines that say why something is refused, each complete.
+type problems []string
+
+func (p problems) Error() string { return strings.Join(p, "\n") }
+
+// usageError is the caller's mistake that shows only when a command runs.
+type usageError struct{ error }
+
+func run(ctx context.Context, args []string, sys system) int {
+	root := command(sys)
+	root.SetArgs(args)
+	executed, err := root.ExecuteContextC(ctx)
 	if err == nil {
-		return
+		return exitFine
 	}
-	fmt.Fprintln(os.Stderr, "daoli-reconcile:", err)
-	if errors.As(err, new(usageError)) {
-		fmt.Fprintln(os.Stderr, "daoli-reconcile --help shows how it is used")
-		os.Exit(exitUsage)
+	var refused problems
+	if errors.As(err, &refused) {
+		fmt.Fprintln(sys.err, refused)
+		return exitRefused
 	}
-	os.Exit(exitFailed)
+	fmt.Fprintln(sys.err, "daoli-reconcile:", err)
+	if errors.As(err, new(failure)) {
+		return exitRefused
+	}
+	fmt.Fprintf(sys.err, "  %s --help shows how it is used\n", executed.CommandPath())
+	return exitUsage
 }
 
-// options are the flags.
-type options struct {
-	watch, policies, stateDir, socket string
-	openflow, hosts, advertise        string
-	wireRange, logLevel, logFormat    string
-	insecure                          bool
+// running makes a failure of every error of f but a usageError.
+func running(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := f(cmd, args)
+		if err == nil || errors.As(err, new(usageError)) {
+			return err
+		}
+		return failure{err}
+	}
 }
 
-func command() *cobra.Command {
-	var o options
-	cmd := &cobra.Command{
-		Use:   "daoli-reconcile --watch DIR",
-		Short: "The DaoliNet controller",
-		Long: `daoli-reconcile loads VPCs and security groups from a directory of YAML, asks
-OPA about every first packet that a switch lifts, and answers with the flows of
-its session on the hosts concerned. An edit is taken as soon as it is whole and
-valid; until then the last good revision stays in force.
-
-Hosts connect to --hosts-listen (daoli-hostd's stream) and --openflow (their
-bridges). Ask a running controller with daolictl.`,
-		Example: `  # watch a directory; use the Rego beside it, if there is a directory policies
-  daoli-reconcile --watch specs/ --insecure
-
-  # a policy of your own, all files in one place
-  daoli-reconcile --watch specs/ --policies policies/ --state-dir /tmp/daoli --socket /tmp/daoli/r.sock --insecure`,
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Version:       version(),
-		PreRunE:       func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags()) },
-		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
-	}
-	f := cmd.Flags()
-	f.StringVar(&o.watch, "watch", "", "directory of YAML to watch (required)")
-	f.StringVar(&o.policies, "policies", "", "directory of Rego in place of the built-in policy (default: the directory policies beside --watch, if there)")
-	f.StringVar(&o.stateDir, "state-dir", "/var/lib/daoli/reconcile", "directory for what must outlive a restart")
-	f.StringVar(&o.socket, "socket", api.DefaultSocket, "unix socket that daolictl asks")
-	f.StringVar(&o.openflow, "openflow", ":6653", "ADDRESS:PORT where switches connect")
-	f.StringVar(&o.hosts, "hosts-listen", ":7443", "ADDRESS:PORT where hosts connect")
-	f.StringVar(&o.advertise, "advertise", "", "address under which hosts reach this controller (default: the address of --openflow, or of the default route's device)")
-	f.StringVar(&o.wireRange, "wire-range", "16384-24575", "ports that stand for sessions between hosts: one block of a power of two, below 32768; the same on all controllers")
-	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	f.BoolVar(&o.insecure, "insecure", false, "talk to hosts and switches without TLS; needed until hosts join by token")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	return cmd
+func command(sys system) *cobra.Command {
+	root := controllerCommand()
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags(), sys.env) }
+	root.SetOut(sys.out)
+	root.SetErr(sys.err)
+	root.AddCommand(validateCommand(sys), matrixCommand(sys), policiesCommand(sys))
+	return root
 }
 
 // fromEnv sets each flag that was not given from DAOLI_<FLAG>.
-func fromEnv(flags *pflag.FlagSet) error {
+func fromEnv(flags *pflag.FlagSet, env func(string) (string, bool)) error {
 	var failed error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "DAOLI_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if v, found := os.LookupEnv(name); found && !f.Changed && failed == nil {
+		if v, found := env(name); found && !f.Changed && failed == nil {
 			if err := flags.Set(f.Name, v); err != nil {
-				failed = usageError{fmt.Errorf("environment %s=%q: %w", name, v, err)}
+				failed = fmt.Errorf("environment %s=%q: %w", name, v, err)
 			}
 		}
 	})
 	return failed
-}
-
-func run(ctx context.Context, o options) error {
-	log, err := logger(o)
-	if err != nil {
-		return err
-	}
-	if o.watch == "" {
-		return usageError{errors.New("--watch DIR is required: the directory of YAML to load")}
-	}
-	if !o.insecure {
-		return usageError{errors.New("hosts cannot join by token yet: give --insecure to talk to them without TLS, on a network that you trust")}
-	}
-	wire, err := parseWireRange(o.wireRange)
-	if err != nil {
-		return usageError{err}
-	}
-	if o.policies == "" {
-		beside := filepath.Join(filepath.Dir(filepath.Clean(o.watch)), "policies")
-		if info, err := os.Stat(beside); err == nil && info.IsDir() {
-			o.policies = beside
-		}
-	}
-	of, err := net.Listen("tcp", o.openflow)
-	if err != nil {
-		return fmt.Errorf("listen for switches: %w", err)
-	}
-	hosts, err := net.Listen("tcp", o.hosts)
-	if err != nil {
-		return fmt.Errorf("listen for hosts: %w", err)
-	}
-	target, err := target(o.advertise, of.Addr())
-	if err != nil {
-		return err
-	}
-	return controller.Run(ctx, controller.Config{
-		Specs: o.watch, Policies: o.policies, StateDir: o.stateDir, Socket: o.socket,
-		OpenFlow: of, Hosts: hosts, Targets: []string{target}, Wire: wire, Version: version(), Logger: log,
-	})
-}
-
-func logger(o options) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return nil, usageError{fmt.Errorf("--log-level %q: debug, info, warn and error are known", o.logLevel)}
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	switch o.logFormat {
-	case "text":
-		return slog.New(slog.NewTextHandler(os.Stderr, opts)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts)), nil
-	}
-	return nil, usageError{fmt.Errorf("--log-format %q: text and json are known", o.logFormat)}
-}
-
-// parseWireRange reads FIRST-LAST.
-func parseWireRange(s string) (pipeline.WireRange, error) {
-	var r pipeline.WireRange
-	first, last, found := strings.Cut(s, "-")
-	a, errA := strconv.ParseUint(first, 10, 16)
-	b, errB := strconv.ParseUint(last, 10, 16)
-	if found && errA == nil && errB == nil && a <= b {
-		r = pipeline.WireRange{Value: uint16(a), Mask: ^uint16(b - a)}
-	}
-	if !r.Valid() {
-		return r, fmt.Errorf("--wire-range %q is not one block FIRST-LAST of 256, 512, ... ports that begins at a multiple of its size, from 1024 to 32767; 16384-24575 is", s)
-	}
-	return r, nil
-}
-
-// target returns the OpenFlow target that hosts are told.
-func target(advertise string, listen net.Addr) (string, error) {
-	at := listen.(*net.TCPAddr).AddrPort()
-	addr := advertise
-	switch {
-	case addr != "":
-	case !at.Addr().IsUnspecified():
-		addr = at.Addr().Unmap().String()
-	default:
-		// No packet is sent: connecting a UDP socket only chooses a source address.
-		c, err := net.Dial("udp4", netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 9).String())
-		if err != nil {
-			return "", usageError{fmt.Errorf("no address of this machine is found to tell hosts (%w); give --advertise ADDRESS", err)}
-		}
-		defer c.Close()
-		addr = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().String()
-	}
-	return fmt.Sprintf("tcp:%s:%d", addr, at.Port()), nil
 }
 
 func version() string {

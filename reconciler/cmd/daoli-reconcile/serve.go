@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/daolinet/daolinet/reconciler/api"
+	"github.com/daolinet/daolinet/reconciler/controller"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+)
+
+// options are the flags.
+type options struct {
+	watch, policies, stateDir, socket string
+	openflow, hosts, advertise        string
+	wireRange, logLevel, logFormat    string
+	insecure                          bool
+}
+
+func controllerCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "daoli-reconcile --watch DIR",
+		Short: "The DaoliNet controller",
+		Long: `daoli-reconcile loads VPCs and security groups from a directory of YAML, asks
+OPA about every first packet that a switch lifts, and answers with the flows of
+its session on the hosts concerned. An edit is taken as soon as it is whole and
+valid; until then the last good revision stays in force.
+
+Hosts connect to --hosts-listen (daoli-hostd's stream) and --openflow (their
+bridges). Ask a running controller with daolictl.
+
+What a directory means can be asked offline, without a controller: validate,
+matrix and policies load it as the controller does.
+
+Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.`,
+		Example: `  # watch a directory; use the Rego beside it, if there is a directory policies
+  daoli-reconcile --watch specs/ --insecure
+
+  # a policy of your own, all files in one place
+  daoli-reconcile --watch specs/ --policies policies/ --state-dir /tmp/daoli --socket /tmp/daoli/r.sock --insecure
+
+  # before you commit: is it right, and what does it mean?
+  daoli-reconcile validate specs/
+  daoli-reconcile matrix specs/ --endpoints endpoints.yaml`,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version(),
+		RunE:          running(func(cmd *cobra.Command, _ []string) error { return runController(cmd.Context(), o) }),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.watch, "watch", "", "directory of YAML to watch (required)")
+	f.StringVar(&o.policies, "policies", "", "directory of Rego in place of the built-in policy (default: the directory policies beside --watch, if there)")
+	f.StringVar(&o.stateDir, "state-dir", "/var/lib/daoli/reconcile", "directory for what must outlive a restart")
+	f.StringVar(&o.socket, "socket", api.DefaultSocket, "unix socket that daolictl asks")
+	f.StringVar(&o.openflow, "openflow", ":6653", "ADDRESS:PORT where switches connect")
+	f.StringVar(&o.hosts, "hosts-listen", ":7443", "ADDRESS:PORT where hosts connect")
+	f.StringVar(&o.advertise, "advertise", "", "address under which hosts reach this controller (default: the address of --openflow, or of the default route's device)")
+	f.StringVar(&o.wireRange, "wire-range", "16384-24575", "ports that stand for sessions between hosts: one block of a power of two, below 32768; the same on all controllers")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.BoolVar(&o.insecure, "insecure", false, "talk to hosts and switches without TLS; needed until hosts join by token")
+	return cmd
+}
+
+func runController(ctx context.Context, o options) error {
+	log, err := logger(o)
+	if err != nil {
+		return err
+	}
+	if o.watch == "" {
+		return usageError{errors.New("--watch DIR is required: the directory of YAML to load")}
+	}
+	if !o.insecure {
+		return usageError{errors.New("hosts cannot join by token yet: give --insecure to talk to them without TLS, on a network that you trust")}
+	}
+	wire, err := parseWireRange(o.wireRange)
+	if err != nil {
+		return usageError{err}
+	}
+	if o.policies == "" {
+		o.policies = policiesBeside(o.watch)
+	}
+	of, err := net.Listen("tcp", o.openflow)
+	if err != nil {
+		return fmt.Errorf("listen for switches: %w", err)
+	}
+	hosts, err := net.Listen("tcp", o.hosts)
+	if err != nil {
+		return fmt.Errorf("listen for hosts: %w", err)
+	}
+	target, err := target(o.advertise, of.Addr())
+	if err != nil {
+		return err
+	}
+	return controller.Run(ctx, controller.Config{
+		Specs: o.watch, Policies: o.policies, StateDir: o.stateDir, Socket: o.socket,
+		OpenFlow: of, Hosts: hosts, Targets: []string{target}, Wire: wire, Version: version(), Logger: log,
+	})
+}
+
+func logger(o options) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return nil, usageError{fmt.Errorf("--log-level %q: debug, info, warn and error are known", o.logLevel)}
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts)), nil
+	}
+	return nil, usageError{fmt.Errorf("--log-format %q: text and json are known", o.logFormat)}
+}
+
+// parseWireRange reads FIRST-LAST.
+func parseWireRange(s string) (pipeline.WireRange, error) {
+	var r pipeline.WireRange
+	first, last, found := strings.Cut(s, "-")
+	a, errA := strconv.ParseUint(first, 10, 16)
+	b, errB := strconv.ParseUint(last, 10, 16)
+	if found && errA == nil && errB == nil && a <= b {
+		r = pipeline.WireRange{Value: uint16(a), Mask: ^uint16(b - a)}
+	}
+	if !r.Valid() {
+		return r, fmt.Errorf("--wire-range %q is not one block FIRST-LAST of 256, 512, ... ports that begins at a multiple of its size, from 1024 to 32767; 16384-24575 is", s)
+	}
+	return r, nil
+}
+
+// target returns the OpenFlow target that hosts are told.
+func target(advertise string, listen net.Addr) (string, error) {
+	at := listen.(*net.TCPAddr).AddrPort()
+	addr := advertise
+	switch {
+	case addr != "":
+	case !at.Addr().IsUnspecified():
+		addr = at.Addr().Unmap().String()
+	default:
+		// No packet is sent: connecting a UDP socket only chooses a source address.
+		c, err := net.Dial("udp4", netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 9).String())
+		if err != nil {
+			return "", usageError{fmt.Errorf("no address of this machine is found to tell hosts (%w); give --advertise ADDRESS", err)}
+		}
+		defer c.Close()
+		addr = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().String()
+	}
+	return fmt.Sprintf("tcp:%s:%d", addr, at.Port()), nil
+}
