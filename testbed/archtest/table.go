@@ -66,6 +66,11 @@ var Table = map[string]Rule{
 		Core: true,
 		Why:  "flows are a pure function of a session's path",
 	},
+	"reconciler/matrix": {
+		May:  []string{"reconciler/admission", "reconciler/policy", "reconciler/inventory", "reconciler/spec", "reconciler/packet"},
+		Core: true, Modules: []string{"gopkg.in/yaml.v3"},
+		Why: "what a revision means is asked of admission, offline; yaml.v3 writes one of its formats",
+	},
 	"reconciler/ipam": {
 		May: []string{"reconciler/spec"}, Core: true,
 		Why: "an address is a function of pool, leases and request",
@@ -154,16 +159,24 @@ var Table = map[string]Rule{
 	"testbed/netns/inside": {
 		Why: "helpers that run inside a namespace",
 	},
+	"testbed/probe": {
+		May: []string{"testbed/netns/inside", "reconciler/spec"},
+		Why: "it measures by packets alone; spec is the endpoints file, never what anybody decided",
+	},
+	"testbed/conformance": {
+		May: []string{"reconciler/..."},
+		Why: "it asks the loader, the policy and matrix what the specification asks of them",
+	},
 	"testbed/scenario": {
 		May: []string{"reconciler/...", "hostd/...", "testbed/simnet", "testbed/netns/...", "policies", "specs"},
 		Why: "it drives the whole through simnet and through real switches",
 	},
 	"testbed/e2e": {
-		May: []string{"testbed/netns/...", "reconciler/api"},
+		May: []string{"testbed/netns/...", "testbed/probe", "reconciler/api"},
 		Why: "it judges the programs from outside, by packets and by what they say of themselves",
 	},
 	"testbed/cmd/daoli-testbed": {
-		May: []string{"testbed/...", "reconciler/api"},
+		May: []string{"testbed/...", "reconciler/api", "reconciler/spec", "reconciler/gitsource"},
 		Why: "it brings up real programs, and asks them as a user would",
 	},
 	"testbed/cmd/daoli-demo": {

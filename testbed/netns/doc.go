@@ -15,6 +15,8 @@
 //	+--------+----+-----+
 //	       web1  db1        each container: a namespace
 //
+// AddOutside adds machines to the internet, each on a cable of its own.
+//
 // A run has an id, dl and five characters. Its namespaces are named ID-h1,
 // ID-web1 and so on, its files are in one directory $TMPDIR/ID, and no device
 // of it is ever in the machine's own namespace, so any number of runs live side

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"sort"
 	"strings"
 	"time"
@@ -45,9 +47,8 @@ func (t *Testbed) Attach(ctx context.Context, s EndpointSpec) (*Endpoint, error)
 	if h == nil {
 		return nil, fmt.Errorf("attach %s: no host %q in the testbed", s.Name, s.Host)
 	}
-	tenant, _, _ := strings.Cut(s.VPC, "/")
-	e := &Endpoint{EndpointSpec: s, Namespace: t.Namespace(tenant + "-" + s.Name), testbed: t}
-	if err := t.run.ipBatch(ctx, "netns add "+e.Namespace+"\n"); err != nil {
+	e := &Endpoint{EndpointSpec: s, testbed: t}
+	if err := e.addNamespace(ctx); err != nil {
 		return nil, fmt.Errorf("attach %s: %w", s.Name, err)
 	}
 	if err := e.attach(ctx, h); err != nil {
@@ -57,6 +58,23 @@ func (t *Testbed) Attach(ctx context.Context, s EndpointSpec) (*Endpoint, error)
 	t.endpoints = append(t.endpoints, e)
 	t.mu.Unlock()
 	return e, t.save()
+}
+
+// addNamespace makes a namespace called TENANT-NAME, or, where another endpoint
+// has that already (two VPCs with one name, a dash in a tenant's),
+// TENANT.VPC.NAME, which is nobody else's.
+func (e *Endpoint) addNamespace(ctx context.Context) error {
+	tenant, vpc, _ := strings.Cut(e.VPC, "/")
+	e.Namespace = e.testbed.Namespace(tenant + "-" + e.Name)
+	err := e.testbed.run.ipBatch(ctx, "netns add "+e.Namespace+"\n")
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if _, missing := os.Stat(filepath.Join(inside.Dir, e.Namespace)); missing != nil {
+		return err
+	}
+	e.Namespace = e.testbed.Namespace(tenant + "." + vpc + "." + e.Name)
+	return e.testbed.run.ipBatch(ctx, "netns add "+e.Namespace+"\n")
 }
 
 func (e *Endpoint) attach(ctx context.Context, h *Host) error {

@@ -51,6 +51,7 @@ type Testbed struct {
 
 	mu        sync.Mutex // guards the fields below
 	endpoints []*Endpoint
+	outside   []*Outside
 	processes []*Process
 }
 
@@ -58,6 +59,7 @@ type Testbed struct {
 type state struct {
 	Options   Options
 	Endpoints []*Endpoint
+	Outside   []*Outside
 }
 
 // Up removes what dead runs left behind and brings a testbed up. When it
@@ -224,7 +226,7 @@ func Open(dir string) (*Testbed, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("open testbed: read %s: %w", stateFile, err)
 	}
-	t := &Testbed{ID: r.id, Dir: r.dir, run: r, opt: s.Options, endpoints: s.Endpoints}
+	t := &Testbed{ID: r.id, Dir: r.dir, run: r, opt: s.Options, endpoints: s.Endpoints, outside: s.Outside}
 	t.describe()
 	for _, e := range t.endpoints {
 		e.testbed = t
@@ -236,7 +238,7 @@ func Open(dir string) (*Testbed, error) {
 func (t *Testbed) save() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	text, err := json.MarshalIndent(state{t.opt, t.endpoints}, "", "  ")
+	text, err := json.MarshalIndent(state{t.opt, t.endpoints, t.outside}, "", "  ")
 	if err != nil {
 		return err
 	}

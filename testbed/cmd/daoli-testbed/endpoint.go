@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,14 +69,14 @@ func detachCommand() *cobra.Command {
 func execCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "exec ENDPOINT -- COMMAND [ARG...]",
-		Short: "Run a command in a container",
+		Short: "Run a command in a container, or in a machine outside",
 		Args:  usage(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := open(cmd)
 			if err != nil {
 				return err
 			}
-			e, err := find(t, args[0])
+			namespace, err := findNamespace(t, args[0])
 			if err != nil {
 				return err
 			}
@@ -85,14 +86,34 @@ func execCommand() *cobra.Command {
 			}
 			c := t.Command(cmd.Context(), argv...)
 			c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-			if err := inside.Do(e.Namespace, c.Start); err != nil {
+			if err := inside.Do(namespace, c.Start); err != nil {
 				return err
 			}
-			return c.Wait()
+			err = c.Wait()
+			var ended *exec.ExitError
+			if errors.As(err, &ended) && ended.Exited() && ended.ExitCode() != 0 {
+				return childEnded(ended.ExitCode())
+			}
+			return err
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
 	return cmd
+}
+
+// findNamespace returns the namespace of an outside machine, or of what find
+// finds.
+func findNamespace(t *netns.Testbed, name string) (string, error) {
+	for _, o := range t.OutsideMachines() {
+		if o.Name == name {
+			return o.Namespace, nil
+		}
+	}
+	e, err := find(t, name)
+	if err != nil {
+		return "", err
+	}
+	return e.Namespace, nil
 }
 
 // find returns the endpoint called name: NAME where only one has it, or

@@ -7,6 +7,12 @@
 //	daoli-testbed exec web1 -- ping 10.1.0.3
 //	daoli-testbed down
 //
+// With an endpoints file, the one that daoli-reconcile matrix reads too, up
+// attaches what it names, and probe measures by packets what matrix says:
+//
+//	daoli-testbed up --hosts 3 --endpoints endpoints.yaml specs/
+//	daoli-testbed probe -o json
+//
 // It ends with 0 when all is well, 1 after an error, 2 after wrong usage; exec
 // ends as its command does.
 package main
@@ -16,7 +22,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 
@@ -40,12 +45,18 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.PersistentFlags().String("run", "", "id of the testbed, where several are up")
-	cmd.AddCommand(upCommand(), downCommand(), statusCommand(), attachCommand(), detachCommand(), execCommand())
+	cmd.AddCommand(upCommand(), downCommand(), statusCommand(), attachCommand(), detachCommand(), execCommand(), probeCommand())
 	return cmd
 }
 
 // usageError is a mistake on the command line.
 type usageError struct{ error }
+
+// childEnded is the exit code of a command that exec ran, which has said itself
+// what was wrong.
+type childEnded int
+
+func (c childEnded) Error() string { return fmt.Sprintf("the command ended with %d", int(c)) }
 
 // usage makes what args refuses a usageError.
 func usage(args cobra.PositionalArgs) cobra.PositionalArgs {
@@ -61,9 +72,9 @@ func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	var ended *exec.ExitError
-	if errors.As(err, &ended) && ended.Exited() {
-		return ended.ExitCode()
+	var ended childEnded
+	if errors.As(err, &ended) {
+		return int(ended)
 	}
 	fmt.Fprintln(os.Stderr, "daoli-testbed:", err)
 	if errors.As(err, new(usageError)) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,47 +17,93 @@ import (
 
 func upCommand() *cobra.Command {
 	var opt netns.Options
+	var file string
 	cmd := &cobra.Command{
 		Use:   "up [SPECS]",
 		Short: "Bring a testbed up and leave it running; SPECS (default: specs) is watched",
 		Args:  usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opt.Specs = append(args, "specs")[0]
-			return runUp(cmd.Context(), cmd.OutOrStdout(), opt)
+			return runUp(cmd, opt, file)
 		},
 	}
 	cmd.Flags().IntVar(&opt.Hosts, "hosts", 3, "number of emulated hosts, each in an underlay subnet of its own")
+	cmd.Flags().StringVar(&file, "endpoints", "", "endpoints file, as for daoli-reconcile matrix: attach what it names, each on its host: or in turn")
 	cmd.Flags().StringVar(&opt.Policies, "policies", "", "directory of Rego (default: the controller's)")
-	cmd.Flags().StringVar(&opt.Binaries, "binaries", "", "directory with daoli-reconcile, daoli-hostd and daolictl (default: build them)")
+	cmd.Flags().StringVar(&opt.Binaries, "binaries", "", "directory with daoli-reconcile, daoli-hostd and daolictl (default: build them; outside their source: those beside daoli-testbed)")
 	return cmd
 }
 
-func runUp(ctx context.Context, w io.Writer, opt netns.Options) error {
-	if info, err := os.Stat(opt.Specs); err != nil || !info.IsDir() {
-		return usageError{fmt.Errorf("specs %s: not a directory; name the one with your YAML", opt.Specs)}
+func runUp(cmd *cobra.Command, opt netns.Options, file string) error {
+	ctx, w := cmd.Context(), cmd.OutOrStdout()
+	s, err := prepare(cmd, &opt, file)
+	if err != nil {
+		return err
 	}
 	start := time.Now()
+	fmt.Fprintf(w, "bringing up %d hosts\n", opt.Hosts)
 	t, err := netns.Up(ctx, opt)
 	if err != nil {
 		return err
+	}
+	if s != nil {
+		if err := s.attach(ctx, w, t); err != nil {
+			return errors.Join(err, t.Close())
+		}
 	}
 	if err := t.Detach(); err != nil {
 		return errors.Join(err, t.Close())
 	}
 	fmt.Fprintf(w, "testbed %s is up after %.1f s and watches %s\n\n", t.ID, time.Since(start).Seconds(), t.Specs())
 	printHosts(w, t)
-	fmt.Fprintf(w, `
+	printEndpoints(w, t)
+	printHelp(w, t)
+	return nil
+}
+
+// prepare completes the options, and reads the endpoints file if there is one:
+// all that can be refused before anything is started.
+func prepare(cmd *cobra.Command, opt *netns.Options, file string) (s *sample, err error) {
+	if info, err := os.Stat(opt.Specs); err != nil || !info.IsDir() {
+		return nil, usageError{fmt.Errorf("specs %s: not a directory; name the one with your YAML", opt.Specs)}
+	}
+	if opt.Binaries == "" {
+		if opt.Binaries, err = findBinaries(); err != nil {
+			return nil, err
+		}
+	}
+	if file == "" {
+		return nil, nil
+	}
+	if s, err = readSample(cmd.ErrOrStderr(), cmd.ErrOrStderr(), file, opt.Specs); err != nil {
+		return nil, err
+	}
+	return s, s.place(opt.Hosts)
+}
+
+// printHelp says what to do next.
+func printHelp(w io.Writer, t *netns.Testbed) {
+	if len(t.Endpoints()) == 0 {
+		fmt.Fprint(w, `
 Attach containers, and let them talk:
   daoli-testbed attach web1 --host h1 --vpc TENANT/VPC --subnet SUBNET
   daoli-testbed exec web1 -- ping -c 3 ADDRESS
-Look at it:
+`)
+	} else {
+		fmt.Fprint(w, `
+Measure who reaches whom, attach more, and let them talk:
+  daoli-testbed probe
+  daoli-testbed attach NAME --host h1 --vpc TENANT/VPC --subnet SUBNET
+  daoli-testbed exec NAME -- ping -c 3 ADDRESS
+`)
+	}
+	fmt.Fprintf(w, `Look at it:
   %s --socket %s sessions
   OVS_RUNDIR=%s ovs-ofctl -O OpenFlow13 dump-flows %s
   ip netns exec %s tcpdump -ni h1
 Programs and their output are in %s. End it with
   daoli-testbed down
 `, t.Binary("daolictl"), t.Controller.Socket, t.Hosts[0].OVSDir, netns.Bridge, t.Namespace("rt"), t.Dir)
-	return nil
 }
 
 func downCommand() *cobra.Command {
@@ -123,6 +168,9 @@ func printHosts(w io.Writer, t *netns.Testbed) {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", h.Name, h.Namespace, h.Addr, h.Socket)
 	}
 	fmt.Fprintf(tw, "router\t%s\t\t\ninternet\t%s\t%s\t\n", t.Namespace("rt"), t.Namespace("in"), t.Internet())
+	for _, o := range t.OutsideMachines() {
+		fmt.Fprintf(tw, "%s\t%s\t%s/32\t\n", o.Name, o.Namespace, o.Addr)
+	}
 	tw.Flush()
 }
 
