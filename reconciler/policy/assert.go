@@ -190,18 +190,17 @@ func (c *checker) subjects(a *spec.Assertion, s, other *spec.Subject) (map[spec.
 		vpcs = c.anywhere(a, other)
 	}
 	for _, vpc := range vpcs {
+		if !c.p.network.Within(a.Tenant, vpc) {
+			continue // what a promise about a stranger says would tell whether it exists
+		}
 		all, err := c.of(vpc)
 		if err != nil {
 			return nil, err
 		}
-		candidates := all.all
-		if !a.Allow { // a name that comes must not break a deny, but nobody promises it an allow
-			candidates = slices.Concat(all.all, all.named)
-		}
-		if !c.spend(len(candidates)) {
+		if !c.spend(len(all)) {
 			return nil, errManyDecisions
 		}
-		for _, id := range candidates {
+		for _, id := range all {
 			if selectedBy(s, id) {
 				found[vpc] = append(found[vpc], id)
 			}

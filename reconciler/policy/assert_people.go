@@ -19,9 +19,8 @@ type people struct {
 	owned     map[string][]spec.VPCID // by tenant
 	observed  map[spec.VPCID][]*inventory.Identity
 	labels    map[spec.VPCID]map[string]map[string]string // the sets that selectors name, by text
-	names     map[spec.VPCID]map[string]bool
-	addresses map[*inventory.Identity]netip.Addr // of outside identities
-	known     map[spec.VPCID]*population         // as far as asked for
+	addresses map[*inventory.Identity]netip.Addr          // of outside identities
+	known     map[spec.VPCID][]*inventory.Identity        // as far as asked for: observed and invented
 }
 
 func newPeople(network *spec.Network, observed []*inventory.Identity) *people {
@@ -30,9 +29,8 @@ func newPeople(network *spec.Network, observed []*inventory.Identity) *people {
 		owned:     map[string][]spec.VPCID{},
 		observed:  map[spec.VPCID][]*inventory.Identity{},
 		labels:    map[spec.VPCID]map[string]map[string]string{},
-		names:     map[spec.VPCID]map[string]bool{},
 		addresses: map[*inventory.Identity]netip.Addr{},
-		known:     map[spec.VPCID]*population{},
+		known:     map[spec.VPCID][]*inventory.Identity{},
 	}
 	for _, id := range observed {
 		if !id.Outside {
@@ -42,11 +40,6 @@ func newPeople(network *spec.Network, observed []*inventory.Identity) *people {
 	for id, vpc := range network.VPCs {
 		p.owned[vpc.Tenant] = append(p.owned[vpc.Tenant], id)
 	}
-	for vpc, names := range network.Named {
-		for name := range names {
-			p.addName(vpc, name)
-		}
-	}
 	for _, groups := range network.Groups {
 		for _, g := range groups {
 			p.addGroup(g)
@@ -55,18 +48,9 @@ func newPeople(network *spec.Network, observed []*inventory.Identity) *people {
 	for _, s := range network.Services {
 		p.addLabels(s.VPC, s.Backends.Labels)
 	}
-	for _, i := range network.Ingresses {
-		p.addName(i.VPC, i.Endpoint)
-	}
-	for _, l := range network.Links {
-		for _, end := range l.Between {
-			p.addName(end.VPC, end.Endpoint)
-		}
-	}
 	for _, a := range network.Assertions {
 		for _, s := range []*spec.Subject{&a.From, &a.To} {
 			p.addLabels(s.Peer.VPC, s.Peer.Labels)
-			p.addName(s.Peer.VPC, s.Endpoint)
 		}
 	}
 	return p
@@ -75,9 +59,6 @@ func newPeople(network *spec.Network, observed []*inventory.Identity) *people {
 func (p *people) addGroup(g *spec.SecurityGroup) {
 	if g.Members != nil {
 		p.addLabels(g.VPC, g.Members.Labels)
-		for _, name := range g.Members.Endpoints {
-			p.addName(g.VPC, name)
-		}
 	}
 	for _, s := range []*spec.Section{g.Ingress, g.Egress} {
 		if s == nil {
@@ -102,22 +83,6 @@ func (p *people) addLabels(vpc spec.VPCID, labels map[string]string) {
 	p.labels[vpc][labelsText(labels)] = labels
 }
 
-func (p *people) addName(vpc spec.VPCID, name string) {
-	if name == "" {
-		return
-	}
-	if p.names[vpc] == nil {
-		p.names[vpc] = map[string]bool{}
-	}
-	p.names[vpc][name] = true
-}
-
-// population is all the identities of one VPC.
-type population struct {
-	all   []*inventory.Identity // observed and invented
-	named []*inventory.Identity // invented for names
-}
-
 // selectedBy reports whether an end of an Assertion selects an identity of its VPC.
 func selectedBy(s *spec.Subject, id *inventory.Identity) bool {
 	switch {
@@ -132,19 +97,16 @@ func selectedBy(s *spec.Subject, id *inventory.Identity) bool {
 }
 
 // of returns the identities of a VPC, if there is work enough left to make them.
-func (c *checker) of(id spec.VPCID) (*population, error) {
+func (c *checker) of(id spec.VPCID) ([]*inventory.Identity, error) {
 	p := c.peopled
 	vpc := p.network.VPCs[id]
 	if vpc == nil {
-		return &population{}, nil
+		return nil, nil
 	}
-	if known := p.known[id]; known != nil {
+	if known, found := p.known[id]; found {
 		return known, nil
 	}
-	in := inventing{people: p, vpc: vpc, seen: map[string]bool{}}
-	for _, o := range p.observed[id] {
-		in.seen[o.Name] = true
-	}
+	in := inventing{people: p, vpc: vpc}
 	for _, name := range slices.Sorted(maps.Keys(p.network.Groups[id])) {
 		if g := p.network.Groups[id][name]; g.Members == nil {
 			in.claimable = append(in.claimable, g)
@@ -152,7 +114,7 @@ func (c *checker) of(id spec.VPCID) (*population, error) {
 			in.resolved = append(in.resolved, g)
 		}
 	}
-	resolving := len(vpc.Subnets) * (1 + len(p.labels[id]) + len(p.names[id]))
+	resolving := len(vpc.Subnets) * (1 + len(p.labels[id]))
 	making := resolving + len(vpc.Subnets)*len(in.claimable)
 	if making > maxAssertionSubjects {
 		return nil, errManySubjects
@@ -160,14 +122,11 @@ func (c *checker) of(id spec.VPCID) (*population, error) {
 	if !c.spend(workOfIdentity*making + resolving*len(in.resolved)/10) {
 		return nil, errManyDecisions
 	}
-	found := &population{all: slices.Clone(p.observed[id])}
+	found := slices.Clone(p.observed[id])
+	for i := range vpc.Subnets {
+		found = append(found, in.subnet(vpc.Subnets[i].Name)...)
+	}
 	p.known[id] = found
-	for i := range vpc.Subnets {
-		found.all = append(found.all, in.subnet(vpc.Subnets[i].Name)...)
-	}
-	for i := range vpc.Subnets {
-		found.named = append(found.named, in.names(vpc.Subnets[i].Name)...)
-	}
 	return found, nil
 }
 
@@ -177,13 +136,12 @@ type inventing struct {
 	vpc       *spec.VPC
 	claimable []*spec.SecurityGroup
 	resolved  []*spec.SecurityGroup // those with members
-	seen      map[string]bool       // names observed
 }
 
 // subnet returns the identities of a subnet: alone, with each claimable group,
 // and with each set of labels.
 func (in inventing) subnet(subnet string) []*inventory.Identity {
-	alone := in.identity(subnet, "", nil)
+	alone := in.identity(subnet, nil)
 	all := []*inventory.Identity{alone}
 	for _, g := range in.claimable {
 		claiming := *alone
@@ -192,28 +150,17 @@ func (in inventing) subnet(subnet string) []*inventory.Identity {
 		all = append(all, &claiming)
 	}
 	for _, text := range slices.Sorted(maps.Keys(in.labels[in.vpc.ID])) {
-		all = append(all, in.identity(subnet, "", in.labels[in.vpc.ID][text]))
+		all = append(all, in.identity(subnet, in.labels[in.vpc.ID][text]))
 	}
 	return all
 }
 
-// names returns the identities of a subnet with the names that nobody has.
-func (in inventing) names(subnet string) []*inventory.Identity {
-	var all []*inventory.Identity
-	for _, name := range slices.Sorted(maps.Keys(in.people.names[in.vpc.ID])) {
-		if !in.seen[name] {
-			all = append(all, in.identity(subnet, name, nil))
-		}
-	}
-	return all
-}
-
-func (in inventing) identity(subnet, name string, labels map[string]string) *inventory.Identity {
+func (in inventing) identity(subnet string, labels map[string]string) *inventory.Identity {
 	id := &inventory.Identity{
-		Tenant: in.vpc.Tenant, VPC: in.vpc.ID, Subnet: subnet, Name: name, Labels: labels,
+		Tenant: in.vpc.Tenant, VPC: in.vpc.ID, Subnet: subnet, Labels: labels,
 	}
 	for _, g := range in.resolved {
-		if g.Members.Select(name, subnet, labels) {
+		if g.Members.Select("", subnet, labels) {
 			id.Groups = append(id.Groups, g.Name)
 		}
 	}

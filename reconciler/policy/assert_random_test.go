@@ -19,8 +19,8 @@ type asking struct {
 
 // breaks reports whether some decision breaks a.
 func (k asking) breaks(a *spec.Assertion) bool {
-	for _, src := range k.subjects(&a.From) {
-		for _, dst := range k.subjects(&a.To) {
+	for _, src := range k.subjects(a.Tenant, &a.From) {
+		for _, dst := range k.subjects(a.Tenant, &a.To) {
 			own := src.Tenant == a.Tenant || dst.Tenant == a.Tenant
 			itself := src.Name != "" && src.Name == dst.Name && src.VPC == dst.VPC
 			if !own || itself || src.Outside && dst.Outside {
@@ -39,9 +39,12 @@ func (k asking) breaks(a *spec.Assertion) bool {
 	return false
 }
 
-func (k asking) subjects(s *spec.Subject) []*inventory.Identity {
+func (k asking) subjects(tenant string, s *spec.Subject) []*inventory.Identity {
 	var found []*inventory.Identity
 	for _, id := range k.observed {
+		if !k.p.Network().Within(tenant, id.VPC) {
+			continue
+		}
 		r := reading{q: policy.Query{Src: id}}
 		if s.Endpoint != "" && id.VPC == s.Peer.VPC && id.Name == s.Endpoint || s.Endpoint == "" && r.selects(s.Peer, id) {
 			found = append(found, id)

@@ -89,8 +89,11 @@ func TestCompileRefuses(t *testing.T) {
 		{"a rule deep in the index", tree(admissionFile, "package daoli.admission\n\ndecision := "+allowAll+"\n",
 			"lib/index.rego", "package daoli\n\nindex[x].y := 1 if some x in [1]\n"), "lib/index.rego:3: conflicting rule for data path daoli/index"},
 		{"nobody decides", tree("system/x.rego", "package daoli.x\n\ny := 1\n"), "no rule data.daoli.admission.decision"},
+		{"more Rego than compiles soon", tree(admissionFile, "package daoli.admission\n\ndecision := "+allowAll+"\n",
+			"lib/a.rego", "package daoli.lib.a\n\n#"+strings.Repeat("x", 1<<19), "lib/b.rego", "package daoli.lib.b\n\n#"+strings.Repeat("x", 1<<19)),
+			"lib/b.rego:1: the policies have more than 1048576 bytes of Rego: remove what they don't need"},
 		{"tenants' Rego", tree("tenants/acme/policy.rego", "package tenants.acme.policy\n"), "tenants/acme/policy.rego:1: tenants' Rego is not supported yet"},
-		{"a file without end", tree(admissionFile, strings.Repeat("#", 1<<20+1)), "system/admission.rego:1: more than 1048576 bytes"},
+		{"a file without end", tree(admissionFile, strings.Repeat("#", 1<<20+1)), "system/admission.rego:1: the policies have more than 1048576 bytes"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -14,8 +14,9 @@ import (
 	"github.com/daolinet/daolinet/policies"
 )
 
-// maxModule bounds one file of Rego, in bytes.
-const maxModule = 1 << 20
+// maxModules bounds the Rego of a tree in bytes, so that compiling it ends within
+// a few seconds.
+const maxModules = 1 << 20
 
 // indexPath is where the index is, as a path below data.
 var indexPath = []string{"daoli", "index"}
@@ -26,8 +27,9 @@ func compileModules(tree fs.FS) (*ast.Compiler, error) {
 	capabilities := allowedCapabilities()
 	modules := map[string]*ast.Module{}
 	var problems []error
+	left := maxModules
 	load := func(tree fs.FS, dir string) {
-		problems = append(problems, parseDir(tree, dir, capabilities, modules)...)
+		problems = append(problems, parseDir(tree, dir, capabilities, modules, &left)...)
 	}
 	switch {
 	case tree == nil:
@@ -71,14 +73,16 @@ func isIndex(below []string) (bool, error) {
 	return len(below) >= len(indexPath) && slices.Equal(below[:len(indexPath)], indexPath), nil
 }
 
-// parseDir parses the modules below dir, which need not be there, into modules.
-func parseDir(tree fs.FS, dir string, capabilities *ast.Capabilities, modules map[string]*ast.Module) []error {
+// parseDir parses the modules below dir, which need not be there, into modules,
+// and takes their bytes from left.
+func parseDir(tree fs.FS, dir string, capabilities *ast.Capabilities, modules map[string]*ast.Module, left *int) []error {
 	var problems []error
 	err := walkModules(tree, dir, func(name string) error {
-		text, err := readModule(tree, name)
+		text, err := readModule(tree, name, *left)
 		if err != nil {
 			return err
 		}
+		*left -= len(text)
 		module, err := ast.ParseModuleWithOpts(name, text, ast.ParserOptions{Capabilities: capabilities})
 		if err != nil {
 			problems = append(problems, regoErrors(err)...)
@@ -114,18 +118,18 @@ func walkModules(tree fs.FS, dir string, visit func(name string) error) error {
 	})
 }
 
-func readModule(tree fs.FS, name string) (string, error) {
+func readModule(tree fs.FS, name string, most int) (string, error) {
 	f, err := tree.Open(name)
 	if err != nil {
 		return "", fmt.Errorf("read policies: %w", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxModule+1))
+	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	if err != nil {
 		return "", fmt.Errorf("read policies: %s: %w", name, err)
 	}
-	if len(text) > maxModule {
-		return "", fmt.Errorf("%s:1: more than %d bytes: split the file", name, maxModule)
+	if len(text) > most {
+		return "", fmt.Errorf("%s:1: the policies have more than %d bytes of Rego: remove what they don't need", name, maxModules)
 	}
 	return string(text), nil
 }

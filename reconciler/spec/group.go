@@ -88,6 +88,12 @@ func (s *source) section(n *yaml.Node, sec section) *Section {
 		return out
 	}
 	for i, e := range n.Content {
+		if s.rules++; s.rules == MaxRules+1 {
+			s.abort(s.pos(e), "the tree has more than %d rules; remove some, or let one rule have several peers and ports", MaxRules)
+		}
+		if s.rules > MaxRules {
+			break
+		}
 		if rule, ok := s.rule(e, sec, sec.id+strconv.Itoa(i)); ok {
 			out.Rules = append(out.Rules, rule)
 		}

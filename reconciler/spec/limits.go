@@ -9,12 +9,16 @@ const (
 	MaxEntries   = 10_000   // entries of one list or mapping
 
 	// MaxTokens bounds scalars, collections, indicators and comments of all
-	// files: about 200,000 rules. It is what keeps a tree that is within the
+	// files. It is what keeps a tree that is within the
 	// other limits, but densely written, within the bounds of time and memory.
 	// A mapping and a mark between documents count as mappingTokens, since the
 	// most is made of them.
 	MaxTokens     = 5_000_000
 	mappingTokens = 4
+
+	// MaxRules bounds the rules of all groups together, since an index of them is
+	// kept: a rule of few tokens costs as much memory there as one of many.
+	MaxRules = 200_000
 
 	// maxProblems bounds how many errors, and how many warnings, are reported of
 	// one tree, so that a tree of mistakes doesn't become a report larger than

@@ -29,6 +29,7 @@ func together(a, b fstest.MapFS) fstest.MapFS {
 func TestLoadHoldsTheLimits(t *testing.T) {
 	// What is refused for another reason is refused soon.
 	refused := strings.Repeat("\x00", spec.MaxFileBytes)
+	rules := rule(strings.Repeat("{},", 10_000)) // the same group in each file
 	comments := strings.Repeat("#\n", 500_000) // a token each
 	for _, test := range []struct {
 		name      string
@@ -43,6 +44,8 @@ func TestLoadHoldsTheLimits(t *testing.T) {
 			"00063x.yaml:1: the tree holds more than 67108864 bytes; remove what it doesn't need"},
 		{"tokens of the tree", copies(10, comments), copies(11, comments),
 			"00010.yaml:1: the tree holds more than 5000000 tokens; remove what it doesn't need"},
+		{"rules of the tree", copies(20, rules), copies(21, rules),
+			"00020.yaml:4: the tree has more than 200000 rules; remove some, or let one rule have several peers and ports"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, problems := spec.Load(test.good); contains(problems, test.want) || containsLimit(problems) {

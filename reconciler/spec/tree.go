@@ -45,6 +45,7 @@ type loader struct {
 	fsys    fs.FS
 	bytes   int // read so far
 	tokens  int // counted so far
+	rules   int // likewise
 	objects []*object
 	refs    []reference
 	vias    []gatewayRef // names of Gateways
