@@ -27,9 +27,9 @@ const maxAssertionSubjects = 20_000
 // policy breaks at the time now, at the Assertion, and for each that needs too
 // many decisions to be checked. It asks about the identities observed, and about
 // invented ones: one for each subnet alone, with each claimable group, with each
-// set of labels that any selector names, and, where a deny is promised, of each
-// name that anything names; and about an outside address for each cell of the
-// prefixes that rules name. Identities that the policy cannot tell apart for a
+// set of labels that any selector names; and about an outside address for each
+// cell of the prefixes that rules name. A deny that is promised of an endpoint
+// which nobody has yet is broken if it is wherever that comes to be. Identities that the policy cannot tell apart for a
 // pair of VPCs are asked about once, and so are ports.
 func (p *Policy) CheckAssertions(now time.Time, observed []*inventory.Identity) []spec.Problem {
 	if len(p.network.Assertions) == 0 {
@@ -113,9 +113,25 @@ func (c *checker) checkAll(assertions []*spec.Assertion) []spec.Problem {
 	return problems
 }
 
-// check returns the first decision that breaks a.
+// check returns the first decision that breaks a, wherever its ends come to be.
 func (c *checker) check(a *spec.Assertion) (problem spec.Problem, broken bool) {
-	for q, err := range c.queries(a) {
+	for _, from := range c.places(a, &a.From) {
+		for _, to := range c.places(a, &a.To) {
+			found, isBroken := c.checkAt(a, from, to)
+			if !isBroken || c.left < 0 {
+				return found, isBroken
+			}
+			if !broken {
+				problem, broken = found, true
+			}
+		}
+	}
+	return problem, broken
+}
+
+// checkAt is check with the endpoints that a names in these places.
+func (c *checker) checkAt(a *spec.Assertion, from, to *inventory.Identity) (problem spec.Problem, broken bool) {
+	for q, err := range c.queries(a, from, to) {
 		if err == nil && !c.spend(workOfDecision) {
 			err = errManyDecisions
 		}
@@ -139,14 +155,14 @@ type question struct {
 
 // queries returns the queries that a is about, of those that the policy cannot
 // tell apart one.
-func (c *checker) queries(a *spec.Assertion) iter.Seq2[question, error] {
+func (c *checker) queries(a *spec.Assertion, from, to *inventory.Identity) iter.Seq2[question, error] {
 	return func(yield func(question, error) bool) {
-		sources, err := c.subjects(a, &a.From, &a.To)
+		sources, err := c.subjects(a, &a.From, &a.To, from)
 		if err != nil {
 			yield(question{}, err)
 			return
 		}
-		targets, err := c.subjects(a, &a.To, &a.From)
+		targets, err := c.subjects(a, &a.To, &a.From, to)
 		if err != nil {
 			yield(question{}, err)
 			return
@@ -176,8 +192,12 @@ func (c *checker) apart(a *spec.Assertion, src, dst spec.VPCID) bool {
 // subjects returns the identities that s selects by VPC. Those of the outside
 // are not known before it is known whose peer they are: they have no entry but
 // an empty one.
-func (c *checker) subjects(a *spec.Assertion, s, other *spec.Subject) (map[spec.VPCID][]*inventory.Identity, error) {
+func (c *checker) subjects(a *spec.Assertion, s, other *spec.Subject, place *inventory.Identity) (map[spec.VPCID][]*inventory.Identity, error) {
 	found := map[spec.VPCID][]*inventory.Identity{}
+	if place != nil {
+		found[place.VPC] = []*inventory.Identity{place}
+		return found, nil
+	}
 	peer := &s.Peer
 	if peer.CIDR.IsValid() || peer.Any {
 		found[outsideVPC] = nil

@@ -106,14 +106,7 @@ func (c *checker) of(id spec.VPCID) ([]*inventory.Identity, error) {
 	if known, found := p.known[id]; found {
 		return known, nil
 	}
-	in := inventing{people: p, vpc: vpc}
-	for _, name := range slices.Sorted(maps.Keys(p.network.Groups[id])) {
-		if g := p.network.Groups[id][name]; g.Members == nil {
-			in.claimable = append(in.claimable, g)
-		} else {
-			in.resolved = append(in.resolved, g)
-		}
-	}
+	in := p.inventing(vpc)
 	resolving := len(vpc.Subnets) * (1 + len(p.labels[id]))
 	making := resolving + len(vpc.Subnets)*len(in.claimable)
 	if making > maxAssertionSubjects {
@@ -138,10 +131,44 @@ type inventing struct {
 	resolved  []*spec.SecurityGroup // those with members
 }
 
+func (p *people) inventing(vpc *spec.VPC) inventing {
+	in := inventing{people: p, vpc: vpc}
+	for _, name := range slices.Sorted(maps.Keys(p.network.Groups[vpc.ID])) {
+		if g := p.network.Groups[vpc.ID][name]; g.Members == nil {
+			in.claimable = append(in.claimable, g)
+		} else {
+			in.resolved = append(in.resolved, g)
+		}
+	}
+	return in
+}
+
+// anybody is the place of an end that is whoever it selects.
+var anybody = []*inventory.Identity{nil}
+
+// places returns where the endpoint that a deny names may come to be, one
+// identity a subnet, if nobody has its name yet; else anybody.
+func (c *checker) places(a *spec.Assertion, s *spec.Subject) []*inventory.Identity {
+	vpc := c.p.network.VPCs[s.Peer.VPC]
+	if a.Allow || s.Endpoint == "" || vpc == nil || !c.p.network.Within(a.Tenant, vpc.ID) ||
+		slices.ContainsFunc(c.peopled.observed[vpc.ID], func(id *inventory.Identity) bool { return id.Name == s.Endpoint }) {
+		return anybody
+	}
+	in := c.peopled.inventing(vpc)
+	if !c.spend(len(vpc.Subnets) * (workOfIdentity + len(in.resolved)/10)) {
+		return anybody
+	}
+	places := make([]*inventory.Identity, len(vpc.Subnets))
+	for i := range vpc.Subnets {
+		places[i] = in.identity(vpc.Subnets[i].Name, s.Endpoint, nil)
+	}
+	return places
+}
+
 // subnet returns the identities of a subnet: alone, with each claimable group,
 // and with each set of labels.
 func (in inventing) subnet(subnet string) []*inventory.Identity {
-	alone := in.identity(subnet, nil)
+	alone := in.identity(subnet, "", nil)
 	all := []*inventory.Identity{alone}
 	for _, g := range in.claimable {
 		claiming := *alone
@@ -150,17 +177,17 @@ func (in inventing) subnet(subnet string) []*inventory.Identity {
 		all = append(all, &claiming)
 	}
 	for _, text := range slices.Sorted(maps.Keys(in.labels[in.vpc.ID])) {
-		all = append(all, in.identity(subnet, in.labels[in.vpc.ID][text]))
+		all = append(all, in.identity(subnet, "", in.labels[in.vpc.ID][text]))
 	}
 	return all
 }
 
-func (in inventing) identity(subnet string, labels map[string]string) *inventory.Identity {
+func (in inventing) identity(subnet, name string, labels map[string]string) *inventory.Identity {
 	id := &inventory.Identity{
-		Tenant: in.vpc.Tenant, VPC: in.vpc.ID, Subnet: subnet, Labels: labels,
+		Tenant: in.vpc.Tenant, VPC: in.vpc.ID, Subnet: subnet, Name: name, Labels: labels,
 	}
 	for _, g := range in.resolved {
-		if g.Members.Select("", subnet, labels) {
+		if g.Members.Select(name, subnet, labels) {
 			id.Groups = append(id.Groups, g.Name)
 		}
 	}

@@ -112,6 +112,12 @@ func TestAssertions(t *testing.T) {
 		{"any is everybody with an own end", shop().assertion("acme", "deny", "any", "vpc:globex/prod", ""), ""},
 		{"any is everybody", shop().assertion("globex", "deny", "any", "vpc:globex/prod", ""), "globex/prod, subnet a} -> {vpc globex/prod, subnet a}"},
 		{"without Ingress nothing comes in", shop().assertion("acme", "deny", "0.0.0.0/0", "vpc:acme/prod", ""), ""},
+		{"a name is disconnected wherever it is", shop().link("acme/prod", "cut", "connect", "web2", "group:db").
+			assertion("acme", "deny", "@web1 acme/prod", "group:db acme/prod", "sctp/9"), ""},
+		{"a Link connects a name wherever it is", shop().link("acme/prod", "tie", "connect", "web1", "group:db").
+			assertion("acme", "deny", "@web1 acme/prod", "group:db acme/prod", "sctp/9"), "on sctp/9, but the verdict is allow (link) by acme/prod/tie"},
+		{"a name that may come to be where a group isolates it", shop().ingress("acme/prod", "shop", "web1", "tcp/80", "9.0.0.0/8").
+			assertion("acme", "deny", "0.0.0.0/0", "@web1 acme/prod", ""), ""},
 		{"a name that nobody has is nobody", shop().ingress("acme/prod", "shop", "web1", "tcp/80", "9.0.0.0/8").
 			assertion("acme", "deny", "0.0.0.0/0", "subnet:db acme/prod", ""), ""},
 		{"a Link disconnects a name", shop().link("acme/prod", "cut", "disconnect", "web1", "group:db").
@@ -156,13 +162,13 @@ func TestAssertionsOverNames(t *testing.T) {
 		w      *world
 		broken string
 	}{
-		"an Ingress to it": {
+		"an Ingress to one of a VPC": {
 			shop().ingress("acme/prod", "shop", "web1", "tcp/80", "9.0.0.0/8").assertion("acme", "deny", "0.0.0.0/0", "vpc:acme/prod", ""),
 			"outside 9.0.0.0 -> {vpc acme/prod, subnet web, endpoint web1} on tcp/80, but the verdict is allow (open) by acme/prod/shop",
 		},
-		"a Link connects it": {
-			shop().link("acme/prod", "tie", "connect", "web1", "group:db").assertion("acme", "deny", "@web1 acme/prod", "group:db acme/prod", "sctp/9"),
-			"on sctp/9, but the verdict is allow (link) by acme/prod/tie",
+		"in its subnet it is let through": {
+			shop().assertion("acme", "deny", "@web1 acme/prod", "subnet:web acme/prod", "tcp/80"),
+			"endpoint web1} -> {vpc acme/prod, subnet web} on tcp/80, but the verdict is allow (default)",
 		},
 	} {
 		p := test.w.compile(t)

@@ -30,7 +30,7 @@ func TestLoadHoldsTheLimits(t *testing.T) {
 	// What is refused for another reason is refused soon.
 	refused := strings.Repeat("\x00", spec.MaxFileBytes)
 	rules := rule(strings.Repeat("{},", 10_000)) // the same group in each file
-	comments := strings.Repeat("#\n", 500_000) // a token each
+	comments := strings.Repeat("#\n", 500_000)   // a token each
 	for _, test := range []struct {
 		name      string
 		good, bad fstest.MapFS

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -22,7 +23,11 @@ const extension = ".yaml"
 // the same answer. fsys must not follow symbolic links.
 func Load(fsys fs.FS) (*Network, []Problem) {
 	l := loader{fsys: fsys}
-	names := l.files()
+	return l.load()
+}
+
+func (l *loader) load() (*Network, []Problem) {
+	names := l.names()
 	if len(names) > MaxFiles {
 		l.abort(Pos{names[MaxFiles], 1}, "the tree has more than %d files; put more objects into a file", MaxFiles)
 		names = names[:MaxFiles]
@@ -42,10 +47,17 @@ func Load(fsys fs.FS) (*Network, []Problem) {
 // loader is one run of Load.
 type loader struct {
 	problems
-	fsys    fs.FS
-	bytes   int // read so far
-	tokens  int // counted so far
-	rules   int // likewise
+	fsys fs.FS
+	content
+	bytes  int              // read so far
+	before map[string]*file // as the last run of a Loader kept them
+	files  map[string]*file // as this run keeps them; nil: it doesn't
+}
+
+// content is what files hold, of one or of all that are read so far.
+type content struct {
+	tokens  int
+	rules   int
 	objects []*object
 	refs    []reference
 	vias    []gatewayRef // names of Gateways
@@ -53,8 +65,8 @@ type loader struct {
 	operatorCIDRs []netip.Prefix // as Network has them, but unsorted
 }
 
-// files returns the names of all files to read, in order.
-func (l *loader) files() []string {
+// names returns the names of all files to read, in order.
+func (l *loader) names() []string {
 	var names []string
 	err := fs.WalkDir(l.fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -129,6 +141,26 @@ func (l *loader) file(name string) bool {
 		l.abort(at, "the tree holds more than %d bytes; remove what it doesn't need", MaxTreeBytes)
 		return false
 	}
+	if l.files == nil {
+		return l.parse(name, data)
+	}
+	sum := sha256.Sum256(data)
+	if f := l.before[name]; f != nil && f.sum == sum && l.fits(&f.content) {
+		l.files[name] = f
+		l.add(&f.content)
+		return true
+	}
+	before, said := l.content, l.errors+l.warnings
+	more := l.parse(name, data)
+	if l.errors+l.warnings == said {
+		l.keep(name, sum, before)
+	}
+	return more
+}
+
+// parse reads the objects of a file. It returns what file does.
+func (l *loader) parse(name string, data []byte) bool {
+	at := Pos{name, 1}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if line, text := badCharacter(data); line > 0 {
 		l.err(Pos{name, line}, "%s", text)

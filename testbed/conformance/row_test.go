@@ -160,9 +160,10 @@ func (r *row) tree() fstest.MapFS {
 			tree[path] = &fstest.MapFile{Mode: mode}
 		case m != nil:
 			n, _ := strconv.Atoi(m[1])
+			start, end, _ := strings.Cut(written(m[2]+"\n"), "#")
 			for i := range n {
-				one := strings.Replace(m[2]+"\n", "#", strconv.Itoa(i), 1)
-				tree[strings.TrimSuffix(path, ".yaml")+fmt.Sprintf("-%05d.yaml", i)] = &fstest.MapFile{Data: []byte(written(one))}
+				name := fmt.Sprintf("%s-%05d.yaml", strings.TrimSuffix(path, ".yaml"), i)
+				tree[name] = &fstest.MapFile{Data: []byte(start + strconv.Itoa(i) + end)}
 			}
 		default:
 			tree[path] = &fstest.MapFile{Data: []byte(written(text))}

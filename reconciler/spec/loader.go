@@ -1,0 +1,64 @@
+package spec
+
+import (
+	"crypto/sha256"
+	"io/fs"
+	"slices"
+)
+
+// Loader loads a tree again and again. It keeps what it read from each file, by
+// a hash of its bytes, so that an edit costs what it changed; and what the tree
+// still holds is the same object in the next Network. The zero Loader is ready.
+// It is not safe for concurrent use.
+type Loader struct {
+	kept map[string]*file
+}
+
+// Load is as the function Load.
+func (k *Loader) Load(fsys fs.FS) (*Network, []Problem) {
+	l := loader{fsys: fsys, before: k.kept, files: make(map[string]*file)}
+	net, problems := l.load()
+	k.kept = l.files
+	return net, problems
+}
+
+// file is what is kept of a file: one in which nothing is wrong.
+type file struct {
+	sum [sha256.Size]byte
+	content
+}
+
+// fits reports whether a file's content is within what is left of the limits.
+func (l *loader) fits(c *content) bool {
+	return l.tokens+c.tokens <= MaxTokens && l.rules+c.rules <= MaxRules
+}
+
+// add adds a file's content to all that is read. A Peering is a new one, since
+// whether it is in force is for each Network to say.
+func (l *loader) add(c *content) {
+	l.tokens += c.tokens
+	l.rules += c.rules
+	l.refs = append(l.refs, c.refs...)
+	l.vias = append(l.vias, c.vias...)
+	l.operatorCIDRs = append(l.operatorCIDRs, c.operatorCIDRs...)
+	for _, o := range c.objects {
+		if o.peering != nil {
+			peering, again := *o.peering, *o
+			again.peering = &peering
+			o = &again
+		}
+		l.objects = append(l.objects, o)
+	}
+}
+
+// keep keeps what was read from a file since before.
+func (l *loader) keep(name string, sum [sha256.Size]byte, before content) {
+	l.files[name] = &file{sum, content{
+		tokens:        l.tokens - before.tokens,
+		rules:         l.rules - before.rules,
+		objects:       slices.Clone(l.objects[len(before.objects):]),
+		refs:          slices.Clone(l.refs[len(before.refs):]),
+		vias:          slices.Clone(l.vias[len(before.vias):]),
+		operatorCIDRs: slices.Clone(l.operatorCIDRs[len(before.operatorCIDRs):]),
+	}}
+}
