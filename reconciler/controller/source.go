@@ -26,12 +26,13 @@ func (c *Controller) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var loader Loader
 	for u := range updates {
 		if u.Err != nil {
 			c.refuse(ctx, []string{u.Err.Error()})
 			continue
 		}
-		loaded, errs := Load(time.Now(), u.Revision, func(n *spec.Network) []*inventory.Identity { return c.observed(ctx, n) })
+		loaded, errs := loader.Load(time.Now(), u.Revision, func(n *spec.Network) []*inventory.Identity { return c.observed(ctx, n) })
 		if len(errs) > 0 {
 			c.refuse(ctx, errs)
 			continue
@@ -53,11 +54,42 @@ type Loaded struct {
 // Loaded.
 func Load(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*inventory.Identity) (*Loaded, []string) {
 	network, found := spec.Load(r.Specs)
+	return finish(now, network, found, observed, func() (*policy.Policy, error) { return policy.Compile(r.ID, network, r.Policies) })
+}
+
+// Loader is Load for one revision after another: what an edit doesn't touch is
+// taken from the last one that was good. The zero Loader is ready. It is not
+// safe for concurrent use.
+type Loader struct {
+	specs spec.Loader
+	last  *policy.Policy
+}
+
+// Load is as the function Load.
+func (l *Loader) Load(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*inventory.Identity) (*Loaded, []string) {
+	network, found := l.specs.Load(r.Specs)
+	loaded, errs := finish(now, network, found, observed, func() (*policy.Policy, error) {
+		if l.last == nil {
+			return policy.Compile(r.ID, network, r.Policies)
+		}
+		return l.last.Recompile(r.ID, network, r.Policies)
+	})
+	if loaded != nil {
+		l.last = loaded.Policy
+	}
+	return loaded, errs
+}
+
+// finish makes a loaded network a revision.
+func finish(
+	now time.Time, network *spec.Network, found []spec.Problem,
+	observed func(*spec.Network) []*inventory.Identity, compile func() (*policy.Policy, error),
+) (*Loaded, []string) {
 	errs, warnings := split(found)
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	pol, err := policy.Compile(r.ID, network, r.Policies)
+	pol, err := compile()
 	if err != nil {
 		return nil, strings.Split(err.Error(), "\n")
 	}

@@ -40,8 +40,10 @@ func (l *loader) network() *Network {
 	c.sort()
 	c.scopes()
 	c.peerings()
-	for _, r := range l.refs {
-		c.resolve(r)
+	for _, refs := range l.named {
+		for _, r := range refs {
+			c.resolve(r)
+		}
 	}
 	for _, g := range l.vias {
 		if _, found := c.net.Gateways[g.name]; !found {

@@ -38,7 +38,7 @@ func (l *loader) fits(c *content) bool {
 func (l *loader) add(c *content) {
 	l.tokens += c.tokens
 	l.rules += c.rules
-	l.refs = append(l.refs, c.refs...)
+	l.named = append(l.named, c.refs)
 	l.vias = append(l.vias, c.vias...)
 	l.operatorCIDRs = append(l.operatorCIDRs, c.operatorCIDRs...)
 	for _, o := range c.objects {
@@ -57,8 +57,13 @@ func (l *loader) keep(name string, sum [sha256.Size]byte, before content) {
 		tokens:        l.tokens - before.tokens,
 		rules:         l.rules - before.rules,
 		objects:       slices.Clone(l.objects[len(before.objects):]),
-		refs:          slices.Clone(l.refs[len(before.refs):]),
+		refs:          l.refs,
 		vias:          slices.Clone(l.vias[len(before.vias):]),
 		operatorCIDRs: slices.Clone(l.operatorCIDRs[len(before.operatorCIDRs):]),
 	}}
+}
+
+// setRefsAside puts the references of the file that was read last to the others.
+func (l *loader) setRefsAside() {
+	l.named, l.refs = append(l.named, l.refs), nil
 }

@@ -50,11 +50,13 @@ type loader struct {
 	fsys fs.FS
 	content
 	bytes  int              // read so far
+	named  [][]reference    // of all files that are read
 	before map[string]*file // as the last run of a Loader kept them
 	files  map[string]*file // as this run keeps them; nil: it doesn't
 }
 
-// content is what files hold, of one or of all that are read so far.
+// content is what files hold: of one, or of all that are read so far but for
+// refs, which are many and stay with their file.
 type content struct {
 	tokens  int
 	rules   int
@@ -142,7 +144,9 @@ func (l *loader) file(name string) bool {
 		return false
 	}
 	if l.files == nil {
-		return l.parse(name, data)
+		more := l.parse(name, data)
+		l.setRefsAside()
+		return more
 	}
 	sum := sha256.Sum256(data)
 	if f := l.before[name]; f != nil && f.sum == sum && l.fits(&f.content) {
@@ -155,6 +159,7 @@ func (l *loader) file(name string) bool {
 	if l.errors+l.warnings == said {
 		l.keep(name, sum, before)
 	}
+	l.setRefsAside()
 	return more
 }
 
