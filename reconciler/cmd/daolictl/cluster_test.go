@@ -37,7 +37,7 @@ func endOf(e api.Endpoint) api.End { return api.End{Name: fullName(e), IP: e.IP,
 func (cluster) Status(context.Context) (api.Status, error) {
 	return api.Status{
 		Version: "v0.1.0", Started: noon.Add(-3 * time.Hour), UptimeSeconds: 3 * 3600,
-		Revision: api.RevisionStatus{ID: revision, Since: noon.Add(-time.Hour), Files: 12, Refused: &api.RefusedRevision{
+		Revision: api.RevisionStatus{ID: revision, Since: noon.Add(-time.Hour), Files: 12, Warnings: []string{`tenants/acme/prod.yaml:9: warning: vpc "globex/prod" is not peered`}, Refused: &api.RefusedRevision{
 			At: noon.Add(-time.Minute), Problems: []string{`tenants/acme/prod.yaml:17: unknown key "prot": the keys here are from, ports, action, log, until`}}},
 		Hosts: api.HostCount{Connected: 1, Total: 2}, Endpoints: 3, Sessions: 1,
 		PacketIns: api.PacketIns{Total: 120, FromEndpoints: 90, FromWire: 30, Outcomes: map[string]uint64{"allow": 80, "drop": 5, "duplicate": 35, "reject": 0}},

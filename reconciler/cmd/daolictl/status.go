@@ -54,6 +54,9 @@ func (a *app) printRevision(r api.RevisionStatus) {
 	} else {
 		a.fact("revision", "%s, %s, active for %s", short(r.ID), plural(r.Files, "file"), span(a.now().Sub(r.Since)))
 	}
+	for _, warning := range r.Warnings {
+		a.fact("", "%s", warning)
+	}
 	if r.Refused == nil {
 		return
 	}
