@@ -17,6 +17,9 @@ type check struct {
 	flawed  map[key]bool // objects whose specs have errors
 	subnets map[VPCID]*ranges
 	work    int
+
+	groupsOf VPCID // the VPC whose groups were asked for last, and these
+	groups   map[string]*SecurityGroup
 }
 
 // network returns the Network that the objects make, for what it is worth if

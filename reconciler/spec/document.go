@@ -179,8 +179,14 @@ func (s *source) badYAML(data []byte, err error, used usage) {
 	case "did not find expected ',' or ']'", "did not find expected ',' or '}'":
 		line = parserLine
 	}
+	line = min(line, lastLine(data))
 	s.err(s.line(line), "this is no YAML: %s, at %s; see the indentation, brackets and quotes here",
 		text, quote(lineText(data, line)))
+}
+
+// lastLine returns the number of the last line that has anything in it.
+func lastLine(data []byte) int {
+	return 1 + bytes.Count(bytes.TrimRight(data, " \t\r\n"), []byte("\n"))
 }
 
 // lineText returns the text of a line, from 1, without blanks around it.

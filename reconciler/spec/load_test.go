@@ -510,3 +510,19 @@ func TestSectionIsIsolating(t *testing.T) {
 		}
 	}
 }
+
+// TestLoadNamesALineThatIsThere has files that end too soon, where yaml.v3 names
+// the line after their last.
+func TestLoadNamesALineThatIsThere(t *testing.T) {
+	for file, line := range map[string]string{
+		"[0":                   "x.yaml:1: this is no YAML: ",
+		"a: {b":                "x.yaml:1: this is no YAML: ",
+		"a:\n  - [b,\n  c\n\n": "x.yaml:2: this is no YAML: ",
+		"a:\n  \"b\n":          "x.yaml:2: this is no YAML: ",
+	} {
+		_, problems := spec.Load(tree("x.yaml", file))
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), line) || strings.Contains(problems[0].Text, `at ""`) {
+			t.Errorf("of %q Load says %v; want %s and the line's text", file, problems, line)
+		}
+	}
+}

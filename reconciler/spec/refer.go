@@ -107,7 +107,10 @@ func (c *check) reaches(r reference) bool {
 func (c *check) exists(r reference) bool {
 	switch r.kind {
 	case groupName:
-		_, found := c.net.Groups[r.to][r.name]
+		if c.groupsOf != r.to { // references come many to one VPC
+			c.groupsOf, c.groups = r.to, c.net.Groups[r.to]
+		}
+		_, found := c.groups[r.name]
 		return found
 	case subnetName:
 		return c.flawed[key{kind: kindVPC, tenant: r.to.tenant(), name: r.to.name()}] || c.ranges(r.to).names[r.name]
