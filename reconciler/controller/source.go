@@ -116,22 +116,29 @@ func split(problems []spec.Problem) (errs []string, warnings []spec.Problem) {
 	return errs, warnings
 }
 
-// trial is the network as it would be seen under another desired state. Hosts
-// may report while it is made, so it is only good for what may be a little old.
-func (c *Controller) trial(ctx context.Context, n *spec.Network) (*inventory.Snapshot, error) {
-	var interner *inventory.Interner
+// trial is the network as it would be seen under another desired state, with
+// identities of in; nil: the engine's own. Hosts may report while it is made, so
+// it is only good for what may be a little old.
+func (c *Controller) trial(ctx context.Context, in *inventory.Interner, n *spec.Network) (*inventory.Snapshot, error) {
 	var reports []inventory.HostReport
-	if err := c.ask(ctx, func() { interner, reports = c.engine.Interner(), c.engine.Reports() }); err != nil {
+	err := c.ask(ctx, func() {
+		reports = c.engine.Reports()
+		if in == nil {
+			in = c.engine.Interner()
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
-	snap, _ := inventory.Build(interner, n, reports)
+	snap, _ := inventory.Build(in, n, reports)
 	return snap, nil
 }
 
 // observed returns the identities of the endpoints seen now, each once, as they
-// would be in a network; none when the controller ends.
+// would be in a network; none when the controller ends. They have no numbers:
+// a revision that is refused must leave nothing behind.
 func (c *Controller) observed(ctx context.Context, n *spec.Network) []*inventory.Identity {
-	snap, err := c.trial(ctx, n)
+	snap, err := c.trial(ctx, inventory.NewInterner(), n)
 	if err != nil {
 		return nil
 	}
@@ -140,7 +147,9 @@ func (c *Controller) observed(ctx context.Context, n *spec.Network) []*inventory
 	for _, e := range snap.Endpoints() {
 		if !known[e.Identity.ID] {
 			known[e.Identity.ID] = true
-			out = append(out, e.Identity)
+			id := *e.Identity
+			id.ID = 0
+			out = append(out, &id)
 		}
 	}
 	return out
@@ -155,7 +164,7 @@ func (c *Controller) activate(ctx context.Context, l *Loaded, files int) {
 	if err := c.ask(ctx, func() { keys = c.engine.Sessions().Keys() }); err != nil {
 		return
 	}
-	snap, err := c.trial(ctx, pol.Network())
+	snap, err := c.trial(ctx, nil, pol.Network())
 	if err != nil {
 		return
 	}

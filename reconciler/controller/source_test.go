@@ -167,7 +167,7 @@ func TestRevisionIsWarmBeforeItIsActive(t *testing.T) {
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	snap, err := c.trial(t.Context(), l.Policy.Network())
+	snap, err := c.trial(t.Context(), nil, l.Policy.Network())
 	if err != nil {
 		t.Fatal(err)
 	}

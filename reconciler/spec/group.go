@@ -125,5 +125,6 @@ func (s *source) rule(n *yaml.Node, sec section, id string) (Rule, bool) {
 	if n, ok := m.value("until"); ok {
 		r.Until = s.instant(n, "until")
 	}
+	s.opens(&r, sec)
 	return r, true
 }

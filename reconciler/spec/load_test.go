@@ -299,7 +299,6 @@ func TestLoadReadsEveryField(t *testing.T) {
 			"acme/prod":     {"web1": true, "web2": true, "web3": true},
 			"globex/shared": {"dns1": true, "dns2": true},
 		},
-		OperatorCIDRs: []netip.Prefix{prefix("0.0.0.0/0")},
 	}
 	got := load(t, "a.yaml", everything)
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
@@ -523,6 +522,29 @@ func TestLoadNamesALineThatIsThere(t *testing.T) {
 		_, problems := spec.Load(tree("x.yaml", file))
 		if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), line) || strings.Contains(problems[0].Text, `at ""`) {
 			t.Errorf("of %q Load says %v; want %s and the line's text", file, problems, line)
+		}
+	}
+}
+
+// TestOperatorsRangesAreThoseAllowedOutsideTenants has one rule, which opens its
+// range only as an operator's that allows.
+func TestOperatorsRangesAreThoseAllowedOutsideTenants(t *testing.T) {
+	const to = "to: [{cidr: 172.31.0.0/16}, {group: web}]"
+	for _, test := range []struct {
+		file, section string
+		want          int
+	}{
+		{"ops.yaml", "{egress: [{" + to + "}]}", 1},
+		{"ops.yaml", "{egress: [{" + to + ", action: deny}]}", 0},
+		{"ops.yaml", "{ingress: [{" + strings.Replace(to, "to", "from", 1) + "}]}", 0},
+		{"tenants/acme/ops.yaml", "{egress: [{" + to + "}]}", 0},
+	} {
+		net, problems := spec.Load(tree("base.yaml", base, test.file, group(test.section)))
+		if net == nil {
+			t.Fatal(lines(problems))
+		}
+		if len(net.OperatorCIDRs) != test.want {
+			t.Errorf("%s with %s: OperatorCIDRs = %v; want %d", test.file, test.section, net.OperatorCIDRs, test.want)
 		}
 	}
 }

@@ -48,7 +48,7 @@ type Network struct {
 	Peers map[VPCID][]VPCID
 	// Named are the endpoints of each VPC that a Link, Ingress or Assertion names.
 	Named map[VPCID]map[string]bool
-	// OperatorCIDRs are the cidrs of egress peers in files outside tenants/: those
+	// OperatorCIDRs are the cidrs that egress rules in files outside tenants/ allow: those
 	// within the hosts' own range open it (SPEC 3, Outside).
 	OperatorCIDRs []netip.Prefix
 }

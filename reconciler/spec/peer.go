@@ -20,11 +20,20 @@ func (s *source) peers(n *yaml.Node, sec section) []Peer {
 			continue
 		}
 		peers = append(peers, p)
-		if sec.peers == "to" && p.CIDR.IsValid() && !strings.HasPrefix(s.file, tenantsDir+"/") {
-			s.operatorCIDRs = append(s.operatorCIDRs, p.CIDR)
-		}
 	}
 	return peers
+}
+
+// opens notes the ranges that an operator's rule lets out to.
+func (s *source) opens(r *Rule, sec section) {
+	if sec.peers != "to" || r.Action != Allow || strings.HasPrefix(s.file, tenantsDir+"/") {
+		return
+	}
+	for i := range r.Peers {
+		if r.Peers[i].CIDR.IsValid() {
+			s.operatorCIDRs = append(s.operatorCIDRs, r.Peers[i].CIDR)
+		}
+	}
 }
 
 // scope is where a name stands that means another object.
