@@ -142,17 +142,7 @@ func (c *Controller) observed(ctx context.Context, n *spec.Network) []*inventory
 	if err != nil {
 		return nil
 	}
-	var out []*inventory.Identity
-	known := make(map[inventory.IdentityID]bool)
-	for _, e := range snap.Endpoints() {
-		if !known[e.Identity.ID] {
-			known[e.Identity.ID] = true
-			id := *e.Identity
-			id.ID = 0
-			out = append(out, &id)
-		}
-	}
-	return out
+	return snap.Identities()
 }
 
 // activate makes a compiled revision the active one. Its cache gets the answers

@@ -44,8 +44,9 @@ func Deliver(s *session.Session, d session.Delivery) (dpid uint64, out openflow.
 }
 
 // Drop returns the flow that stands for a denial for DenyTimeout seconds. It
-// lies below the session flows and takes only what opens, so that it cannot cut
-// replies of an allowed session the other way.
+// lies below the session flows, so that it cannot cut what they carry; of TCP it
+// takes only what opens, since other segments may be of a session that the
+// switch lost.
 func Drop(d *session.Drop, cookie uint64) openflow.Flow {
 	h := &d.Request.Headers
 	m := openflow.Match{

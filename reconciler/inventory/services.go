@@ -59,20 +59,11 @@ func (s *services) backs(id *Identity) bool {
 		}
 	}
 	for _, labels := range b.labels {
-		if holdsAll(id.Labels, labels) {
+		if spec.HasLabels(id.Labels, labels) {
 			return true
 		}
 	}
 	return false
-}
-
-func holdsAll(has, wanted map[string]string) bool {
-	for k, v := range wanted {
-		if got, found := has[k]; !found || got != v {
-			return false
-		}
-	}
-	return true
 }
 
 // ServiceAt returns the Service whose virtual address a is in a VPC, or nil.

@@ -242,6 +242,23 @@ func (s *Snapshot) Endpoints() []*Endpoint {
 	})
 }
 
+// Identities returns the identities of all endpoints, each once and without its
+// number: so no cache keeps what is decided about them, and they may be of a
+// Snapshot that is made only to be asked about.
+func (s *Snapshot) Identities() []*Identity {
+	var out []*Identity
+	known := make(map[*Identity]bool)
+	for _, e := range s.Endpoints() {
+		if !known[e.Identity] {
+			known[e.Identity] = true
+			id := *e.Identity
+			id.ID = 0
+			out = append(out, &id)
+		}
+	}
+	return out
+}
+
 // Outside returns the identity of an address that is no endpoint's, which is
 // the set of the policy's prefixes that it lies in.
 func (s *Snapshot) Outside(cidrs []netip.Prefix) *Identity { return s.interner.outside(cidrs) }

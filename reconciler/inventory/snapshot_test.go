@@ -135,3 +135,22 @@ func TestUnderlayRangesAreTheHostsSubnetsOnce(t *testing.T) {
 		t.Errorf("ranges (-want +got):\n%s", diff)
 	}
 }
+
+func TestIdentitiesAreEachOnceAndWithoutNumbers(t *testing.T) {
+	w := world.New()
+	w.Hosts[2].Endpoints = []inventory.EndpointReport{world.Endpoint("acme", "web9", "web", "10.1.0.9", 16)}
+	s := w.Snapshot()
+	distinct := make(map[*inventory.Identity]bool)
+	for _, e := range s.Endpoints() {
+		distinct[e.Identity] = true
+	}
+	got := s.Identities()
+	if len(got) != len(distinct) || len(got) >= len(s.Endpoints()) {
+		t.Errorf("%d identities of %d endpoints; want %d, since some are alike", len(got), len(s.Endpoints()), len(distinct))
+	}
+	for _, id := range got {
+		if id.ID != 0 || distinct[id] {
+			t.Errorf("identity %+v has a number or is the snapshot's own", id)
+		}
+	}
+}

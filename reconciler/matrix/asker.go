@@ -57,15 +57,10 @@ func (a *asker) Revision() string { return a.policy.Revision() }
 func (a *asker) withoutNumber(id *inventory.Identity) *inventory.Identity {
 	got := a.numberless[id]
 	if got == nil {
-		got = numberless(id)
+		anonymous := *id
+		anonymous.ID = 0
+		got = &anonymous
 		a.numberless[id] = got
 	}
 	return got
-}
-
-// numberless returns id without its number: no cache keeps what is decided about it.
-func numberless(id *inventory.Identity) *inventory.Identity {
-	anonymous := *id
-	anonymous.ID = 0
-	return &anonymous
 }

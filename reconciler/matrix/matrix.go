@@ -85,15 +85,7 @@ func Query(pol *policy.Policy, now time.Time, sample *spec.Sample, from, to stri
 // each once. Their numbers are zero: no cache keeps what is decided about them.
 func Identities(net *spec.Network, sample *spec.Sample) []*inventory.Identity {
 	snap, _ := inventory.Imagine(inventory.NewInterner(), net, reports(sample))
-	var all []*inventory.Identity
-	known := make(map[*inventory.Identity]bool)
-	for _, e := range snap.Endpoints() {
-		if !known[e.Identity] {
-			known[e.Identity] = true
-			all = append(all, numberless(e.Identity))
-		}
-	}
-	return all
+	return snap.Identities()
 }
 
 // computation is a sample joined with a policy.

@@ -93,7 +93,7 @@ func selectedBy(s *spec.Subject, id *inventory.Identity) bool {
 	case s.Peer.Subnet != "":
 		return id.Subnet == s.Peer.Subnet
 	}
-	return hasLabels(id.Labels, s.Peer.Labels)
+	return spec.HasLabels(id.Labels, s.Peer.Labels)
 }
 
 // of returns the identities of a VPC, if there is work enough left to make them.

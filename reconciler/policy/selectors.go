@@ -109,7 +109,7 @@ func (s *selectors) keys(id *inventory.Identity) []string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(id.Labels)) {
 		for _, selector := range s.labels[labelKey{vpc: id.VPC, name: name, value: id.Labels[name]}] {
-			if hasLabels(id.Labels, selector.labels) {
+			if spec.HasLabels(id.Labels, selector.labels) {
 				keys = append(keys, selector.key)
 			}
 		}
@@ -128,15 +128,6 @@ func (s *selectors) cidrKeys(prefixes []netip.Prefix) []string {
 		}
 	}
 	return keys
-}
-
-func hasLabels(all, some map[string]string) bool {
-	for name, value := range some {
-		if v, found := all[name]; !found || v != value {
-			return false
-		}
-	}
-	return true
 }
 
 // peerKey returns the key of a peer. Peers that mean the same have one key.

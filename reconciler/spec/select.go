@@ -23,8 +23,13 @@ func (m *Members) Select(name, subnet string, labels map[string]string) bool {
 	if len(m.Endpoints) > 0 && !slices.Contains(m.Endpoints, name) {
 		return false
 	}
-	for k, v := range m.Labels {
-		if got, found := labels[k]; !found || got != v {
+	return HasLabels(labels, m.Labels)
+}
+
+// HasLabels reports whether all has each of some, with its value.
+func HasLabels(all, some map[string]string) bool {
+	for name, value := range some {
+		if v, found := all[name]; !found || v != value {
 			return false
 		}
 	}

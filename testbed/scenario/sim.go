@@ -270,12 +270,8 @@ func (s *Sim) Revise(files []File) ([]string, error) {
 // observed returns the identities of the endpoints seen now as they would be in
 // a network.
 func (s *Sim) observed(network *spec.Network) []*inventory.Identity {
-	snap, _ := inventory.Build(s.engine.Interner(), network, s.engine.Reports())
-	var out []*inventory.Identity
-	for _, e := range snap.Endpoints() {
-		out = append(out, e.Identity)
-	}
-	return out
+	snap, _ := inventory.Build(inventory.NewInterner(), network, s.engine.Reports())
+	return snap.Identities()
 }
 
 // Machine tells a machine's addresses.
