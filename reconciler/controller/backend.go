@@ -107,9 +107,9 @@ func (b *backend) Trace(ctx context.Context, q api.Pair) (api.Trace, error) {
 		if s, failed = c.sessionOf(q); failed != nil {
 			return
 		}
-		cookie = c.engine.SessionCookie(s)
+		cookie = s.ID
 		tr.Session, tr.Legs = c.session(s), legsOf(s)
-		tr.Hops, keys = hopsOf(s, cookie)
+		tr.Hops, keys = hopsOf(s)
 		for _, h := range s.Lanes[0].Path.Hops {
 			links = append(links, c.switches[h.DPID])
 		}
@@ -135,11 +135,11 @@ func (b *backend) Trace(ctx context.Context, q api.Pair) (api.Trace, error) {
 
 // hopsOf shows a session's flows hop by hop, each with the key under which its
 // switch reports it.
-func hopsOf(s *session.Session, cookie uint64) ([]api.Hop, [][]openflow.Key) {
+func hopsOf(s *session.Session) ([]api.Hop, [][]openflow.Key) {
 	var hops []api.Hop
 	var keys [][]openflow.Key
 	for _, l := range s.Lanes {
-		for i, hf := range flows.ForLane(s, l, cookie) {
+		for i, hf := range flows.ForLane(s, l) {
 			if i == len(hops) {
 				hops = append(hops, api.Hop{Host: hf.Host.Name, DPID: fmt.Sprintf("%016x", hf.Host.DPID)})
 				keys = append(keys, nil)
@@ -148,6 +148,10 @@ func hopsOf(s *session.Session, cookie uint64) ([]api.Hop, [][]openflow.Key) {
 				api.Flow{Direction: "forward", Text: hf.Forward.String()},
 				api.Flow{Direction: "reply", Text: hf.Reply.String()})
 			keys[i] = append(keys[i], hf.Forward.Key(), hf.Reply.Key())
+			if hf.Guard.Table != 0 {
+				hops[i].Flows = append(hops[i].Flows, api.Flow{Direction: "guard", Text: hf.Guard.String()})
+				keys[i] = append(keys[i], hf.Guard.Key())
+			}
 		}
 	}
 	return hops, keys

@@ -77,7 +77,7 @@ func (c *Controller) record(ef engine.Effect) {
 
 func sessionAttrs(s *session.Session) []slog.Attr {
 	return []slog.Attr{
-		slog.Uint64("session", uint64(s.ID)),
+		slog.String("session", fmt.Sprintf("%#x", s.ID)),
 		slog.String("from", endpointName(s.Client)), slog.String("to", endpointName(s.Server)),
 		slog.String("port", portName(s.Key.Proto, s.Key.Port)),
 		slog.String("verdict", s.Decision.Verdict.String()), slog.String("reason", string(s.Decision.Reason)),

@@ -54,7 +54,7 @@ func decisionOf(d policy.Decision) api.Decision {
 // session shows a live session.
 func (c *Controller) session(s *session.Session) api.Session {
 	out := api.Session{
-		ID: fmt.Sprintf("%#x", c.engine.SessionCookie(s)), From: endOf(s.Client), To: endOf(s.Server),
+		ID: fmt.Sprintf("%#x", s.ID), From: endOf(s.Client), To: endOf(s.Server),
 		Proto: protoName(s.Key.Proto), Port: int(s.Key.Port), Decision: decisionOf(s.Decision), Opened: s.Opened,
 		WirePorts: []int{},
 	}

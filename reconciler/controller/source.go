@@ -44,14 +44,14 @@ func (c *Controller) watch(ctx context.Context) error {
 
 // Loaded is a revision that may become active, and what is odd about it.
 type Loaded struct {
-	Policy   *policy.Policy
+	Policy   *policy.Policy // nil: the revision is refused
 	Warnings []spec.Problem
 }
 
 // Load validates and compiles a revision and checks its Assertions at the time
 // now, over the identities that observed returns for its network as well; nil is
-// none. What is wrong comes as lines of FILE:LINE: TEXT, and then there is no
-// Loaded.
+// none. What is wrong comes as lines of FILE:LINE: TEXT, and then Loaded has the
+// warnings that were found until then and no Policy.
 func Load(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*inventory.Identity) (*Loaded, []string) {
 	network, found := spec.Load(r.Specs)
 	return finish(now, network, found, observed, func() (*policy.Policy, error) { return policy.Compile(r.ID, network, r.Policies) })
@@ -74,7 +74,7 @@ func (l *Loader) Load(now time.Time, r gitsource.Revision, observed func(*spec.N
 		}
 		return l.last.Recompile(r.ID, network, r.Policies)
 	})
-	if loaded != nil {
+	if len(errs) == 0 {
 		l.last = loaded.Policy
 	}
 	return loaded, errs
@@ -87,21 +87,22 @@ func finish(
 ) (*Loaded, []string) {
 	errs, warnings := split(found)
 	if len(errs) > 0 {
-		return nil, errs
+		return &Loaded{Warnings: warnings}, errs
 	}
 	pol, err := compile()
 	if err != nil {
-		return nil, strings.Split(err.Error(), "\n")
+		return &Loaded{Warnings: warnings}, strings.Split(err.Error(), "\n")
 	}
 	var seen []*inventory.Identity
 	if observed != nil {
 		seen = observed(network)
 	}
 	broken, more := split(pol.CheckAssertions(now, seen))
+	warnings = append(warnings, more...)
 	if len(broken) > 0 {
-		return nil, broken
+		return &Loaded{Warnings: warnings}, broken
 	}
-	return &Loaded{Policy: pol, Warnings: append(warnings, more...)}, nil
+	return &Loaded{Policy: pol, Warnings: warnings}, nil
 }
 
 // split parts errors, as lines, from warnings.

@@ -71,11 +71,11 @@ func revision(files map[string]string) gitsource.Revision {
 func TestLoadRefusesWhatBreaksAnAssertion(t *testing.T) {
 	files := map[string]string{"acme.yaml": acmeYAML, "globex.yaml": globexYAML + peeringYAML, "assert.yaml": assertionYAML}
 	l, errs := Load(world.Start, revision(files), nil)
-	if l != nil || len(errs) != 1 || !strings.HasPrefix(errs[0], "assert.yaml:3: ") || !strings.Contains(errs[0], "globex/shared/log/ingress/0") {
+	if l.Policy != nil || len(errs) != 1 || !strings.HasPrefix(errs[0], "assert.yaml:3: ") || !strings.Contains(errs[0], "globex/shared/log/ingress/0") {
 		t.Errorf("Load = %v, %q; want the assertion's line and the rule", l, errs)
 	}
 	files["globex.yaml"] = globexYAML // no way to globex: the promise is kept
-	if l, errs = Load(world.Start, revision(files), nil); l == nil || len(errs) != 0 {
+	if l, errs = Load(world.Start, revision(files), nil); l.Policy == nil || len(errs) != 0 {
 		t.Errorf("Load without the Peering = %q; want it accepted", errs)
 	}
 }
@@ -100,6 +100,27 @@ func TestLoadKeepsWarnings(t *testing.T) {
 	l, errs := Load(world.Start, revision(map[string]string{"acme.yaml": text}), nil)
 	if len(errs) > 0 || len(l.Warnings) != 1 || !strings.HasPrefix(l.Warnings[0].String(), "acme.yaml:9: warning: ") {
 		t.Fatalf("Load = %+v, %q; want a warning at acme.yaml:9", l, errs)
+	}
+}
+
+func TestLoadKeepsWarningsOfWhatItRefuses(t *testing.T) {
+	odd := strings.Replace(acmeYAML, "globex/shared", "globex/nosuch", 1)
+	never := `apiVersion: daoli.net/v1
+kind: Assertion
+metadata: {name: x, tenant: acme}
+spec: {never: {from: {vpc: acme/prod}, to: {vpc: acme/prod}}}
+`
+	for name, more := range map[string]string{"a mistake": "kind: Tenant\n", "a broken Assertion": never} {
+		files := map[string]string{"acme.yaml": odd, "more.yaml": more}
+		loads := map[string]func(time.Time, gitsource.Revision, func(*spec.Network) []*inventory.Identity) (*Loaded, []string){
+			"Load": Load, "Loader.Load": new(Loader).Load,
+		}
+		for by, load := range loads {
+			l, errs := load(world.Start, revision(files), nil)
+			if len(errs) == 0 || l.Policy != nil || len(l.Warnings) != 1 || !strings.HasPrefix(l.Warnings[0].String(), "acme.yaml:9: warning: ") {
+				t.Errorf("%s of %s = %+v, %q; want it refused, and the warning at acme.yaml:9", by, name, l, errs)
+			}
+		}
 	}
 }
 

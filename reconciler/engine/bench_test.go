@@ -68,8 +68,8 @@ func BenchmarkNewSession(b *testing.B) {
 			}
 		}
 	}
-	if flows != 4*b.N {
-		b.Fatalf("flows = %d for %d sessions; want 4 each", flows, b.N)
+	if flows != 6*b.N {
+		b.Fatalf("flows = %d for %d sessions; want 6 each", flows, b.N)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sessions/s")
 }

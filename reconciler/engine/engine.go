@@ -45,7 +45,7 @@ type host struct {
 func New(c Config) *Engine {
 	e := &Engine{
 		cfg: c, interner: inventory.NewInterner(), net: &spec.Network{},
-		sessions: session.NewTable(session.Config{WireFirst: c.Wire.Value, WireCount: c.Wire.Size()}),
+		sessions: newTable(c),
 		hosts:    make(map[string]*host), refused: make(map[string][]inventory.Refusal),
 		leases: c.Leases, switches: make(map[uint64]*switchState),
 		count: Counters{Outcomes: make(map[Outcome]uint64), Reasons: make(map[policy.Reason]uint64)},
@@ -155,7 +155,7 @@ func (e *Engine) cookie(c pipeline.Category, number uint32) uint64 {
 	return pipeline.Cookie{Category: c, Slot: e.cfg.Slot, Epoch: e.cfg.Epoch, Number: number}.Bits()
 }
 
-// SessionCookie is the cookie of all flows of a session.
-func (e *Engine) SessionCookie(s *session.Session) uint64 {
-	return e.cookie(pipeline.CategorySession, s.ID)
+func newTable(c Config) *session.Table {
+	cookies := pipeline.Cookie{Category: pipeline.CategorySession, Slot: c.Slot, Epoch: c.Epoch}
+	return session.NewTable(session.Config{WireFirst: c.Wire.Value, WireCount: c.Wire.Size(), Cookies: cookies.Bits()})
 }

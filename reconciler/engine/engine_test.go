@@ -287,8 +287,8 @@ func TestFirstPacketLeavesAtTheServersSwitchAfterItsFlows(t *testing.T) {
 	if len(order) != 2 || order[0].DPID != 1 || order[1].DPID != 2 {
 		t.Fatalf("batches = %+v; want one for h1, then one for h2", order)
 	}
-	if len(order[0].Flows) != 2 || len(order[0].Packets) != 0 || len(order[1].Flows) != 2 || len(order[1].Packets) != 1 {
-		t.Errorf("flows and packets: h1 %d %d, h2 %d %d; want 2 0, 2 1",
+	if len(order[0].Flows) != 3 || len(order[0].Packets) != 0 || len(order[1].Flows) != 3 || len(order[1].Packets) != 1 {
+		t.Errorf("flows and packets: h1 %d %d, h2 %d %d; want 3 0, 3 1",
 			len(order[0].Flows), len(order[0].Packets), len(order[1].Flows), len(order[1].Packets))
 	}
 }

@@ -33,7 +33,7 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 		return e.remove(now, ef)
 	case session.RemoveLane:
 		var bs batches
-		for _, hf := range flows.ForLane(ef.Session, ef.Lane, e.SessionCookie(ef.Session)) {
+		for _, hf := range flows.ForLane(ef.Session, ef.Lane) {
 			b := bs.at(hf.Host.DPID)
 			b.Flows = append(b.Flows, openflow.DeleteStrict(hf.Forward), openflow.DeleteStrict(hf.Reply))
 		}
@@ -57,9 +57,12 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 // their flows; nothing waits for a barrier.
 func (e *Engine) install(ef session.Install) []Effect {
 	var bs batches
-	for _, hf := range flows.ForLane(ef.Session, ef.Lane, e.SessionCookie(ef.Session)) {
-		b := bs.at(hf.Host.DPID)
-		b.Flows = append(b.Flows, openflow.Add(hf.Reply), openflow.Add(hf.Forward))
+	hops := flows.ForLane(ef.Session, ef.Lane)
+	for i := range hops {
+		b := bs.at(hops[i].Host.DPID)
+		for f := range hops[i].All {
+			b.Flows = append(b.Flows, openflow.Add(*f))
+		}
 	}
 	for _, d := range ef.Deliver {
 		bs.deliver(ef.Session, d)
@@ -79,11 +82,10 @@ func (e *Engine) remove(now time.Time, ef session.Remove) []Effect {
 			bs.at(h.DPID)
 		}
 	}
-	cookie := e.SessionCookie(ef.Session)
 	var out []Effect
 	for i := range bs {
 		b := &bs[i]
-		b.Flows = []openflow.FlowMod{openflow.DeleteByCookie(cookie, ^uint64(0))}
+		b.Flows = []openflow.FlowMod{openflow.DeleteByCookie(ef.Session.ID, ^uint64(0))}
 		if sw := e.switches[b.DPID]; sw != nil {
 			e.lastToken++
 			b.Token = e.lastToken

@@ -106,8 +106,8 @@ func TestSessionOfAPeeringThatWentAwayIsResetAtBothEnds(t *testing.T) {
 	h := syn(514)
 	h.EthSrc, h.EthDst, h.EthType, h.TTL, h.Src, h.Dst = web1.MAC, packet.MAC(pipeline.GatewayMAC), 0x800, 64, web1.IP, log2.IP
 	b.lift(1, 16, packet.Build(h, nil))
-	if n := b.category(2, pipeline.CategorySession); n != 2 {
-		t.Fatalf("session flows at log2's host = %d; want 2", n)
+	if n := b.category(2, pipeline.CategorySession); n != 3 {
+		t.Fatalf("session flows at log2's host = %d; want 3", n)
 	}
 	b.w.Peer()
 	b.step(engine.RevisionLoaded{Policy: b.w.AllowReachable("r2")})

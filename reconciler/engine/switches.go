@@ -50,14 +50,14 @@ func (e *Engine) resync(dpid uint64) []Effect {
 	if sw == nil || !sw.compare || e.pol == nil || e.snap.HostByDPID(dpid) == nil {
 		return nil
 	}
-	meters, want := e.desired(dpid)
-	b := openflow.Batch{DPID: dpid, Meters: meters}
+	want := e.desired(dpid)
+	b := openflow.Batch{DPID: dpid, Meters: sorted(want.meters), Groups: sorted(want.groups)}
 	for _, f := range sw.held {
-		if ours(f.Cookie) && !stays(f, want) {
+		if ours(f.Cookie) && !stays(f, want.flows) {
 			b.Flows = append(b.Flows, deleteOf(f))
 		}
 	}
-	for _, f := range ordered(slices.Collect(maps.Values(want))) {
+	for _, f := range ordered(slices.Collect(maps.Values(want.flows))) {
 		b.Flows = append(b.Flows, openflow.Add(f))
 	}
 	e.lastToken++
@@ -76,9 +76,11 @@ func ours(cookie uint64) bool {
 	return false
 }
 
+// stays reports whether what is added takes a flow's place, without a moment in
+// which neither is there.
 func stays(f openflow.FlowStats, want map[openflow.Key]openflow.Flow) bool {
-	w, found := want[openflow.Key{Table: f.Table, Priority: f.Priority, Match: f.Match}]
-	return found && f.Known && w.Cookie == f.Cookie
+	_, found := want[openflow.Key{Table: f.Table, Priority: f.Priority, Match: f.Match}]
+	return found && f.Known
 }
 
 func deleteOf(f openflow.FlowStats) openflow.FlowMod {
@@ -88,51 +90,71 @@ func deleteOf(f openflow.FlowStats) openflow.FlowMod {
 	return openflow.DeleteStrict(openflow.Flow{Table: f.Table, Priority: f.Priority, Match: f.Match})
 }
 
+// entries are what a switch holds or should hold.
+type entries struct {
+	meters map[uint32]openflow.MeterMod
+	groups map[uint32]openflow.GroupMod
+	flows  map[openflow.Key]openflow.Flow
+}
+
+func (t *entries) add(m openflow.MeterMod, fs []openflow.Flow) {
+	t.meters[m.ID] = m
+	for i := range fs {
+		t.flows[fs[i].Key()] = fs[i]
+	}
+}
+
+// sorted returns the values of m in the order of their keys.
+func sorted[V any](m map[uint32]V) []V {
+	out := make([]V, 0, len(m))
+	for _, id := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, m[id])
+	}
+	return out
+}
+
 // desired is all that the controller wants on a switch: the flows of its
 // endpoints and peers, and of its live sessions. Drops are not put back: their
 // time would begin anew.
-func (e *Engine) desired(dpid uint64) ([]openflow.MeterMod, map[openflow.Key]openflow.Flow) {
-	meters, want := e.fixed(e.snap, dpid)
+func (e *Engine) desired(dpid uint64) entries {
+	want := e.fixed(e.snap, dpid)
 	for _, s := range e.sessions.Sessions() {
 		for _, l := range s.Lanes {
-			for _, hf := range flows.ForLane(s, l, e.SessionCookie(s)) {
-				if hf.Host.DPID == dpid {
-					want[hf.Forward.Key()], want[hf.Reply.Key()] = hf.Forward, hf.Reply
+			hops := flows.ForLane(s, l)
+			for i := range hops {
+				if hops[i].Host.DPID != dpid {
+					continue
+				}
+				for f := range hops[i].All {
+					want.flows[f.Key()] = *f
 				}
 			}
 		}
 	}
-	var ordered []openflow.MeterMod
-	for _, id := range slices.Sorted(maps.Keys(meters)) {
-		ordered = append(ordered, meters[id])
-	}
-	return ordered, want
+	return want
 }
 
 // fixed is what a switch holds whether or not anybody talks: the meters and
-// flows of its endpoints, and those that lift wire packets of its peers.
-func (e *Engine) fixed(snap *inventory.Snapshot, dpid uint64) (map[uint32]openflow.MeterMod, map[openflow.Key]openflow.Flow) {
-	meters, want := make(map[uint32]openflow.MeterMod), make(map[openflow.Key]openflow.Flow)
+// flows of its endpoints, those that lift wire packets of its peers, and the
+// group by which wire legs leave.
+func (e *Engine) fixed(snap *inventory.Snapshot, dpid uint64) entries {
+	want := entries{
+		make(map[uint32]openflow.MeterMod), make(map[uint32]openflow.GroupMod), make(map[openflow.Key]openflow.Flow),
+	}
 	h := snap.HostByDPID(dpid)
 	if h == nil {
-		return meters, want
+		return want
 	}
-	m, fs := pipeline.Peers(openflow.PortNo(h.Uplink.Port), e.cookie(pipeline.CategoryPeer, 0), snap.UnderlayRanges())
-	meters[m.ID] = m
-	for _, f := range fs {
-		want[f.Key()] = f
-	}
+	up := openflow.PortNo(h.Uplink.Port)
+	want.groups[pipeline.GroupNextHop] = pipeline.NextHop(up, openflow.MAC(h.Uplink.MAC), openflow.MAC(h.Uplink.NextHopMAC))
+	want.add(pipeline.Peers(up, e.cookie(pipeline.CategoryPeer, 0), snap.UnderlayRanges()))
 	for _, ep := range snap.EndpointsOf(h) {
-		m, fs := pipeline.Endpoint(pipeline.EndpointConfig{
+		want.add(pipeline.Endpoint(pipeline.EndpointConfig{
 			Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP,
 			Cookie: e.cookie(pipeline.CategoryEndpoint, ep.Port),
-		})
-		meters[m.ID] = m
-		for _, f := range fs {
-			want[f.Key()] = f
-		}
+		}))
 	}
-	return meters, want
+	return want
 }
 
 // syncEndpoints tells each connected switch how its fixed flows differ between
@@ -140,20 +162,24 @@ func (e *Engine) fixed(snap *inventory.Snapshot, dpid uint64) (map[uint32]openfl
 func (e *Engine) syncEndpoints(old, snap *inventory.Snapshot) []Effect {
 	var out []Effect
 	for _, dpid := range slices.Sorted(maps.Keys(e.switches)) {
-		oldMeters, was := e.fixed(old, dpid)
-		newMeters, is := e.fixed(snap, dpid)
+		was, is := e.fixed(old, dpid), e.fixed(snap, dpid)
 		b := openflow.Batch{DPID: dpid}
-		for _, id := range slices.Sorted(maps.Keys(newMeters)) {
-			if oldMeters[id] != newMeters[id] {
-				b.Meters = append(b.Meters, newMeters[id])
+		for _, m := range sorted(is.meters) {
+			if was.meters[m.ID] != m {
+				b.Meters = append(b.Meters, m)
 			}
 		}
-		for _, f := range missingFrom(is, was) {
+		for _, g := range sorted(is.groups) {
+			if was.groups[g.ID] != g {
+				b.Groups = append(b.Groups, g)
+			}
+		}
+		for _, f := range missingFrom(is.flows, was.flows) {
 			b.Flows = append(b.Flows, openflow.DeleteStrict(f))
 		}
 		var added []openflow.Flow
-		for k, f := range is {
-			if f != was[k] {
+		for k, f := range is.flows {
+			if f != was.flows[k] {
 				added = append(added, f)
 			}
 		}
@@ -161,12 +187,12 @@ func (e *Engine) syncEndpoints(old, snap *inventory.Snapshot) []Effect {
 			b.Flows = append(b.Flows, openflow.Add(f))
 		}
 		gone := openflow.Batch{DPID: dpid} // after the flows that name them
-		for _, id := range slices.Sorted(maps.Keys(oldMeters)) {
-			if _, stays := newMeters[id]; !stays {
-				gone.Meters = append(gone.Meters, openflow.MeterMod{Delete: true, ID: id})
+		for _, m := range sorted(was.meters) {
+			if _, stays := is.meters[m.ID]; !stays {
+				gone.Meters = append(gone.Meters, openflow.MeterMod{Delete: true, ID: m.ID})
 			}
 		}
-		if len(b.Meters)+len(b.Flows) > 0 {
+		if len(b.Meters)+len(b.Groups)+len(b.Flows) > 0 {
 			out = append(out, Send{b})
 		}
 		if len(gone.Meters) > 0 {
@@ -245,8 +271,8 @@ func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
 	}
 	var out []Effect
 	for _, cookie := range slices.Sorted(maps.Keys(byCookie)) {
-		s := e.sessions.Get(pipeline.ParseCookie(cookie).Number)
-		if s == nil || e.SessionCookie(s) != cookie {
+		s := e.sessions.Get(cookie)
+		if s == nil {
 			continue
 		}
 		for _, c := range countsOf(s, ev.DPID, byCookie[cookie]) {
@@ -263,7 +289,7 @@ func countsOf(s *session.Session, dpid uint64, stats []openflow.FlowStats) []ses
 	}
 	var out []session.Counted
 	for _, l := range s.Lanes {
-		for i, hf := range flows.ForLane(s, l, 0) {
+		for i, hf := range flows.ForLane(s, l) {
 			if hf.Host.DPID != dpid {
 				continue
 			}

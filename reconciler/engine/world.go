@@ -61,6 +61,9 @@ func apply(r inventory.HostReport, d *inventory.HostDelta) inventory.HostReport 
 	if d.Listeners != nil {
 		r.Listeners = *d.Listeners
 	}
+	if d.Addresses != nil {
+		r.AddressLists = *d.Addresses
+	}
 	gone := make(map[inventory.EndpointRef]bool, len(d.Up)+len(d.Down))
 	for _, ref := range d.Down {
 		gone[ref] = true

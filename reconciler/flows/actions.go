@@ -5,6 +5,7 @@ import (
 
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
 	"github.com/daolinet/daolinet/reconciler/session"
 )
 
@@ -38,7 +39,12 @@ func (a *actions) after(m ttlMode, toWire bool) {
 	}
 }
 
-func (a *actions) ethernet(to *session.End) {
+// ethernet addresses the frame to an endpoint; the group of the wire does that
+// for its next hop.
+func (a *actions) ethernet(to *session.End, toWire bool) {
+	if toWire {
+		return
+	}
 	a.add(openflow.SetMAC(openflow.FieldEthSrc, openflow.MAC(to.MAC)))
 	a.add(openflow.SetMAC(openflow.FieldEthDst, openflow.MAC(to.Peer)))
 }
@@ -92,11 +98,10 @@ func (a *actions) clientPort(s side, is, becomes session.PortSet) {
 	}
 }
 
-// leave sends the packet out where it belongs; back where it came from only
-// works by the reserved port (OpenFlow 1.3.5, 5.9).
-func (a *actions) leave(from, to *session.End) {
-	if from.Port == to.Port {
-		a.add(openflow.Output(openflow.PortInPort))
+// leave sends the packet out where it belongs.
+func (a *actions) leave(to *session.End, toWire bool) {
+	if toWire {
+		a.add(openflow.Group(pipeline.GroupNextHop))
 		return
 	}
 	a.add(openflow.Output(openflow.PortNo(to.Port)))

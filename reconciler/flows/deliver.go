@@ -14,7 +14,7 @@ import (
 func Deliver(s *session.Session, d session.Delivery) (dpid uint64, out openflow.PacketOut) {
 	l := d.Lane
 	if d.WireHop >= 0 {
-		hop := ForLane(s, l, 0)[d.WireHop]
+		hop := ForLane(s, l)[d.WireHop]
 		f := &hop.Forward
 		if d.Direction == session.Reply {
 			f = &hop.Reply
@@ -36,7 +36,7 @@ func Deliver(s *session.Session, d session.Delivery) (dpid uint64, out openflow.
 			a.add(openflow.DecTTL())
 		}
 	}
-	a.ethernet(to)
+	a.ethernet(to, false)
 	a.add(openflow.Output(openflow.PortNo(to.Port)))
 	return l.Path.Hops[last].DPID, openflow.PacketOut{
 		InPort: openflow.PortController, Actions: a.list, Frame: d.Packet.Frame,

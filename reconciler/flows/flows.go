@@ -15,19 +15,33 @@ import (
 type HopFlows struct {
 	Host           *inventory.Host
 	Forward, Reply openflow.Flow
+	// Guard drops what the host's own processes send from or to the wire port: it
+	// would reach the session's endpoint as if its peer had sent it. Lanes that
+	// share a wire port share it. Its table is 0 where a hop needs none.
+	Guard openflow.Flow
+}
+
+// All yields the hop's flows, in the order in which they are to be added.
+func (h *HopFlows) All(yield func(*openflow.Flow) bool) {
+	if h.Guard.Table != 0 && !yield(&h.Guard) {
+		return
+	}
+	if yield(&h.Reply) {
+		yield(&h.Forward)
+	}
 }
 
 // ForLane returns the flows of a session's lane, hop by hop from the client.
 // They depend on the arguments only.
-func ForLane(s *session.Session, l *session.Lane, cookie uint64) []HopFlows {
+func ForLane(s *session.Session, l *session.Lane) []HopFlows {
 	out := make([]HopFlows, len(l.Path.Hops))
 	for i, h := range l.Path.Hops {
 		in, next := &l.Path.Legs[i], &l.Path.Legs[i+1]
 		b := builder{
-			proto: s.Key.Proto, ttl: modeOf(s, l), cookie: cookie,
+			proto: s.Key.Proto, ttl: modeOf(s, l), cookie: s.ID,
 			in: &in.Far, out: &next.Near, inWire: in.Wire, outWire: next.Wire,
 		}
-		out[i] = HopFlows{h, b.forward(), b.reply()}
+		out[i] = HopFlows{Host: h, Forward: b.forward(), Reply: b.reply(), Guard: b.guard()}
 	}
 	return out
 }
@@ -108,11 +122,28 @@ func (b *builder) flow(prio uint16, m openflow.Match, as openflow.Actions) openf
 	return openflow.Flow{Table: pipeline.TableSession, Priority: prio, Cookie: b.cookie, Match: m, Actions: as}
 }
 
+// guard takes what the host's own processes send into a wire leg: of the
+// client's host towards the wire port, of the server's host from it.
+func (b *builder) guard() openflow.Flow {
+	if b.proto == packet.ICMP || b.inWire == b.outWire {
+		return openflow.Flow{} // echo requests with a code need a raw socket
+	}
+	m := openflow.Match{InPort: openflow.PortLocal, EthType: openflow.EthTypeIPv4, IPProto: openflow.Exact(uint8(b.proto))}
+	if b.outWire {
+		v := &b.out.View
+		m.IPDst, m.L4Dst = openflow.IPv4(v.Dst), openflow.Exact(v.DstPort)
+	} else {
+		v := &b.in.View
+		m.IPDst, m.L4Src = openflow.IPv4(v.Src), openflow.Exact(v.DstPort)
+	}
+	return b.flow(pipeline.PrioGuard, m, openflow.Actions{})
+}
+
 func (b *builder) forwardActions() openflow.Actions {
 	a := actions{proto: b.proto}
 	is, becomes := &b.in.View, &b.out.View
 	a.before(b.ttl, b.outWire)
-	a.ethernet(b.out)
+	a.ethernet(b.out, b.outWire)
 	a.addresses(is.Src, is.Dst, becomes.Src, becomes.Dst)
 	if b.proto == packet.ICMP {
 		a.tag(is.Tag, becomes.Tag)
@@ -121,7 +152,7 @@ func (b *builder) forwardActions() openflow.Actions {
 		a.port(dstPort, is.DstPort, becomes.DstPort)
 	}
 	a.after(b.ttl, b.outWire)
-	a.leave(b.in, b.out)
+	a.leave(b.out, b.outWire)
 	return a.list
 }
 
@@ -129,7 +160,7 @@ func (b *builder) replyActions() openflow.Actions {
 	a := actions{proto: b.proto}
 	is, becomes := &b.out.View, &b.in.View
 	a.before(b.ttl, b.inWire)
-	a.ethernet(b.in)
+	a.ethernet(b.in, b.inWire)
 	a.addresses(is.Dst, is.Src, becomes.Dst, becomes.Src)
 	if b.proto == packet.ICMP {
 		a.tag(is.Tag, becomes.Tag)
@@ -138,7 +169,7 @@ func (b *builder) replyActions() openflow.Actions {
 		a.clientPort(dstPort, is.SrcPort, becomes.SrcPort)
 	}
 	a.after(b.ttl, b.inWire)
-	a.leave(b.out, b.in)
+	a.leave(b.in, b.inWire)
 	return a.list
 }
 

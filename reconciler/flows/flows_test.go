@@ -27,7 +27,10 @@ var update = flag.Bool("update", false, "rewrite PIPELINE.md")
 // returns its Install.
 func opened(t *testing.T, w *world.World, h packet.Headers, at *inventory.Endpoint) session.Install {
 	t.Helper()
-	tab := session.NewTable(session.Config{WireFirst: 16384, WireCount: 8192})
+	tab := session.NewTable(session.Config{
+		WireFirst: 16384, WireCount: 8192,
+		Cookies: pipeline.Cookie{Category: pipeline.CategorySession, Epoch: 1}.Bits(),
+	})
 	tab.Step(world.Start, session.Revised{Snapshot: w.Snapshot(), Policy: w.AllowAll("r1")})
 	h.EthSrc, h.EthType, h.TTL = at.MAC, 0x800, 64
 	effects := tab.Step(world.Start, session.PacketArrived{Packet: session.Packet{DPID: at.Host.DPID, InPort: at.Port, Headers: h}})
@@ -89,6 +92,8 @@ func TestPipelineDocument(t *testing.T) {
 	section(&b, "Base flows (hostd), here with one listener of the host's own on tcp/17000", meters, fs...)
 	m, fs := pipeline.Peers(1, pipeline.Cookie{Category: pipeline.CategoryPeer, Epoch: 1}.Bits(), world.New().Snapshot().UnderlayRanges())
 	section(&b, "Peers (controller): wire packets that no session takes are lifted only from the hosts' ranges", []openflow.MeterMod{m}, fs...)
+	hop := pipeline.NextHop(1, openflow.MAC{0xa, 0, 0, 0, 0, 1}, openflow.MAC{0xa, 0, 0, 0, 0xfe, 1})
+	fmt.Fprintf(&b, "\n## The next hop (controller): wire legs leave by it\n\n```\n%s\n```\n", hop.String())
 	m, fs = pipeline.Endpoint(pipeline.EndpointConfig{
 		Port: 16, MAC: openflow.MAC{2, 0x42, 10, 1, 0, 2}, IP: openflow.AddrFrom32(0x0a010002),
 		Cookie: pipeline.Cookie{Category: pipeline.CategoryEndpoint, Epoch: 1, Number: 16}.Bits(),
@@ -97,8 +102,15 @@ func TestPipelineDocument(t *testing.T) {
 	for _, s := range scenes {
 		in := s.install(t)
 		fmt.Fprintf(&b, "\n## %s\n\n", s.name)
-		for _, hf := range flows.ForLane(in.Session, in.Lane, pipeline.Cookie{Category: pipeline.CategorySession, Epoch: 1, Number: in.Session.ID}.Bits()) {
-			fmt.Fprintf(&b, "On %s:\n\n```\n%s\n%s\n```\n", hf.Host.Name, hf.Forward.String(), hf.Reply.String())
+		hops := flows.ForLane(in.Session, in.Lane)
+		for i := range hops {
+			fmt.Fprintf(&b, "On %s:\n\n```\n", hops[i].Host.Name)
+			for _, f := range []*openflow.Flow{&hops[i].Forward, &hops[i].Reply, &hops[i].Guard} {
+				if f.Table != 0 {
+					fmt.Fprintln(&b, f.String())
+				}
+			}
+			b.WriteString("```\n")
 		}
 	}
 	section(&b, "A denied opener, for 10 s", nil, dropFlow(t))
@@ -186,7 +198,7 @@ func TestForwardAndReplyNeverMeet(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			in := s.install(t)
-			hops := flows.ForLane(in.Session, in.Lane, 1)
+			hops := flows.ForLane(in.Session, in.Lane)
 			fwd, rep := hops[1].Forward.Match, hops[0].Reply.Match
 			if fwd.L4Src.Mask&fwd.L4Src.Value&0x8000 == 0 || rep.L4Dst.Mask&rep.L4Dst.Value&0x8000 == 0 {
 				t.Errorf("client side of the wire lacks the top bit: forward %v, reply %v", fwd.L4Src, rep.L4Dst)

@@ -178,6 +178,18 @@ func Peers(uplink openflow.PortNo, cookie uint64, ranges []netip.Prefix) (openfl
 	return openflow.MeterMod{ID: MeterWireMiss, Rate: WireMissRate, Burst: WireMissBurst}, fs
 }
 
+// NextHop returns the group that sends a packet to the next hop of the underlay.
+// It serves packets that came in by the uplink too: OpenFlow lets nothing out by
+// the port it came in (1.3.5, 5.9), so the group clears that.
+func NextHop(uplink openflow.PortNo, own, nextHop openflow.MAC) openflow.GroupMod {
+	return openflow.GroupMod{ID: GroupNextHop, Actions: openflow.ActionList(
+		openflow.SetMAC(openflow.FieldEthSrc, own),
+		openflow.SetMAC(openflow.FieldEthDst, nextHop),
+		openflow.Load(0, openflow.FieldInPort, 0, 16),
+		openflow.Output(uplink),
+	)}
+}
+
 // EndpointConfig is all that an endpoint's flows depend on.
 type EndpointConfig struct {
 	Port   openflow.PortNo // from FirstEndpointPort on

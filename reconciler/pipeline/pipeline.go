@@ -24,8 +24,10 @@ const (
 )
 
 // Priorities in TableSession. Forward stands above reply, since two sessions
-// between the same ports in opposite directions have equal matches.
+// between the same ports in opposite directions have equal matches. Guards take
+// from the host's own port, which no session does.
 const (
+	PrioGuard   uint16 = 202
 	PrioForward uint16 = 201
 	PrioReply   uint16 = 200
 	PrioDeny    uint16 = 150
@@ -39,6 +41,11 @@ const (
 	// FirstEndpointPort is the lowest ofport, and meter id, of an endpoint.
 	FirstEndpointPort openflow.PortNo = 16
 )
+
+// GroupNextHop is the indirect group by which wire legs leave: it addresses the
+// frame to the router, so that the router's new hardware address changes one
+// group and not each session's flows. It is the controller's.
+const GroupNextHop uint32 = 1
 
 // Rates in packets per second, and bursts in packets (DESIGN: "rates").
 const (

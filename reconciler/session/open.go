@@ -274,9 +274,8 @@ type rate struct {
 }
 
 func (t *Table) add(now time.Time, k Key, r admission.Result) *Session {
-	t.lastID++
 	s := &Session{
-		ID: t.lastID, Key: k, Client: r.Client, Server: r.Server, Decision: r.Decision, Opened: now,
+		ID: t.nextCookie(), Key: k, Client: r.Client, Server: r.Server, Decision: r.Decision, Opened: now,
 		Bridged: bridged(r.Client, r.Server),
 	}
 	vpc := t.snap.Net.VPCs[r.Client.VPC]
@@ -284,6 +283,16 @@ func (t *Table) add(now time.Time, k Key, r admission.Result) *Session {
 	t.byKey[k], t.byID[s.ID] = s, s
 	t.tenants[s.Client.Tenant]++
 	return s
+}
+
+// nextCookie returns a cookie that no live session has.
+func (t *Table) nextCookie() uint64 {
+	for {
+		t.lastID++
+		if c := t.cookies | uint64(t.lastID); t.byID[c] == nil {
+			return c
+		}
+	}
 }
 
 func (t *Table) forget(s *Session) {

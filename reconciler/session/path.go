@@ -41,7 +41,7 @@ type End struct {
 	View View
 	Port uint32     // of the switch
 	MAC  packet.MAC // Ethernet source of frames that the switch sends here
-	Peer packet.MAC // and their destination
+	Peer packet.MAC // and their destination; on a wire leg its next hop's
 }
 
 // Leg is the stretch between two neighbours on a path. Near is the end towards

@@ -33,7 +33,6 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 	if !samePlace(s.Client, client) || !samePlace(s.Server, server) || bridged(client, server) != s.Bridged {
 		return t.cut(now, s, EndEndpoint)
 	}
-	redraw := client.Host.Uplink != s.Client.Host.Uplink || server.Host.Uplink != s.Server.Host.Uplink
 	s.Client, s.Server = client, server
 	s.idle = idleAge(t.snap.Net.VPCs[client.VPC], s.Key)
 	if s.Decision = t.pol.Decide(now, s.query()); s.Decision.Verdict != policy.Allow {
@@ -42,20 +41,15 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 		}
 		return t.cut(now, s, EndPolicy)
 	}
-	var out []Effect
 	for _, l := range s.Lanes {
 		l.Path = newPath(client, server, s.Key, l.Set, l.label)
-		if redraw {
-			l.installed = now
-			out = append(out, Install{Session: s, Lane: l})
-		}
 	}
-	return out
+	return nil
 }
 
 // samePlace reports whether an endpoint is still what a session was opened to:
 // the same container interface at the same place. Only the host's router may
-// have changed, its underlay address not.
+// have changed, whose address stands in a group, its underlay address not.
 func samePlace(was, is *inventory.Endpoint) bool {
 	return is != nil && was.Name == is.Name && was.MAC == is.MAC && was.Port == is.Port &&
 		was.Host.Name == is.Host.Name && was.Host.DPID == is.Host.DPID &&

@@ -27,7 +27,7 @@ type Key struct {
 // Session is one admitted Key, with one lane for each kind of client port that
 // showed up. Only the Table changes it.
 type Session struct {
-	ID             uint32 // number in the cookie of all its flows
+	ID             uint64 // cookie of all its flows, on all its hops
 	Key            Key
 	Client, Server *inventory.Endpoint
 	Decision       policy.Decision
@@ -145,7 +145,7 @@ type Resynced struct{ DPID uint64 }
 
 // Counted is what the flows of one lane counted on one hop.
 type Counted struct {
-	Session   uint32
+	Session   uint64
 	Set       PortSet
 	Hop       int
 	Direction Direction

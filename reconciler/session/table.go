@@ -38,16 +38,18 @@ const (
 type Config struct {
 	WireFirst uint16 // the wire range's first port
 	WireCount int    // and its size
+	Cookies   uint64 // of the sessions: the upper half, their numbers fill the lower
 }
 
 // Table holds the live sessions. It has one owner; it is not safe for
 // concurrent use.
 type Table struct {
-	snap *inventory.Snapshot
-	pol  admission.Policy
+	cookies uint64
+	snap    *inventory.Snapshot
+	pol     admission.Policy
 
 	byKey     map[Key]*Session
-	byID      map[uint32]*Session
+	byID      map[uint64]*Session
 	tenants   map[string]int  // sessions by the client's tenant
 	rates     map[string]rate // of new sessions, likewise
 	labels    *labels
@@ -103,7 +105,8 @@ type closing struct {
 // NewTable returns an empty table. Nothing is admitted before the first Revised.
 func NewTable(c Config) *Table {
 	return &Table{
-		byKey: make(map[Key]*Session), byID: make(map[uint32]*Session), tenants: make(map[string]int), rates: make(map[string]rate),
+		cookies: c.Cookies,
+		byKey:   make(map[Key]*Session), byID: make(map[uint64]*Session), tenants: make(map[string]int), rates: make(map[string]rate),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
@@ -134,8 +137,8 @@ func (t *Table) Step(now time.Time, ev Event) []Effect {
 	return nil
 }
 
-// Get returns the live session with a number, or nil.
-func (t *Table) Get(id uint32) *Session { return t.byID[id] }
+// Get returns the live session with a cookie, or nil.
+func (t *Table) Get(id uint64) *Session { return t.byID[id] }
 
 // Find returns the live session of a key, or nil.
 func (t *Table) Find(k Key) *Session { return t.byKey[k] }
@@ -143,7 +146,7 @@ func (t *Table) Find(k Key) *Session { return t.byKey[k] }
 // Len is the number of live sessions.
 func (t *Table) Len() int { return len(t.byID) }
 
-// Sessions returns the live sessions by number.
+// Sessions returns the live sessions by cookie.
 func (t *Table) Sessions() []*Session {
 	out := make([]*Session, 0, len(t.byID))
 	for _, id := range slices.Sorted(maps.Keys(t.byID)) {

@@ -53,6 +53,10 @@ func readToken(m *openflow.Match, token string) bool {
 		*map[string]*openflow.Bits[uint32]{"nw_src": &m.IPSrc, "nw_dst": &m.IPDst}[name] = openflow.IPv4(a)
 		return true
 	}
+	if token == "in_port=LOCAL" {
+		m.InPort = openflow.PortLocal
+		return true
+	}
 	v, mask, err := number(value)
 	if err != nil {
 		return false
