@@ -21,7 +21,7 @@ func (s *source) assertion(n *yaml.Node, o *object) *Assertion {
 	}
 	for _, k := range []string{"from", "to", "port", "expect"} {
 		if key, _, _ := m.entry(k); key != nil {
-			s.err(s.pos(key), "the spec of an Assertion has %q beside never; %s", k, assertionRule)
+			s.err(s.pos(key), "the spec of an Assertion has %s beside never; %s", m.shown(k), assertionRule)
 		}
 	}
 	if n, ok := m.value("never"); ok {
@@ -52,7 +52,8 @@ func (s *source) claim(m mapping, a *Assertion) {
 		}
 	}
 	if s.errors == before && a.Tenant != "" && !a.From.mayBeOf(a.Tenant) && !a.To.mayBeOf(a.Tenant) {
-		s.warn(a.At, "neither from nor to is in a vpc of tenant %q, so the Assertion promises nothing; remove it, or name a vpc of its own", a.Tenant)
+		s.warn(a.At, "neither %s nor %s is in a vpc of tenant %q, so the Assertion promises nothing; remove it, or name a vpc of its own",
+			m.shown("from"), m.shown("to"), a.Tenant)
 	}
 }
 
@@ -70,7 +71,7 @@ func (s *source) subject(n *yaml.Node, what, tenant string) Subject {
 		return sub
 	}
 	if !m.has("cidr") && !m.has("any") && !m.has("vpc") {
-		s.err(s.pos(n), "%s has no vpc, and an Assertion is in none; add vpc: TENANT/VPC", what)
+		s.err(s.pos(n), "%s is %s, without vpc, and an Assertion is in none; add vpc: TENANT/VPC", what, shown(n))
 		return sub
 	}
 	if n, ok := m.value("endpoint"); ok {

@@ -44,9 +44,7 @@ func (l *loader) network() *Network {
 	c.scopes()
 	c.peerings()
 	for _, refs := range l.named {
-		for _, r := range refs {
-			c.resolve(r)
-		}
+		c.resolveFile(refs)
 	}
 	for _, g := range l.vias {
 		if _, found := c.net.Gateways[g.name]; !found {
@@ -87,10 +85,12 @@ func (n *Network) enter(o *object) {
 		n.VPCs[MakeVPCID(o.tenant, o.name)] = o.vpcSpec
 	case o.kind == kindSecurityGroup:
 		id := MakeVPCID(o.tenant, o.vpc)
-		if n.Groups[id] == nil {
-			n.Groups[id] = make(map[string]*SecurityGroup)
+		groups := n.Groups[id]
+		if groups == nil {
+			groups = make(map[string]*SecurityGroup)
+			n.Groups[id] = groups
 		}
-		n.Groups[id][o.name] = o.group
+		groups[o.name] = o.group
 	case o.kind == kindGateway:
 		n.Gateways[o.name] = o.gateway
 	case o.kind == kindSite:

@@ -23,6 +23,7 @@ func protocolIndex(proto string) int {
 // hostGlob is a pattern of hosts that listeners have.
 type hostGlob struct {
 	glob
+	text  string
 	near  []*hostGlob // with which it may have a name in common, without itself
 	spans [protocols]spans
 }
@@ -34,10 +35,20 @@ type collider struct {
 	taken [protocols]portBits // on any host
 }
 
+// taking is a range of ports on the hosts of a pattern that one listener has.
+type taking struct {
+	listener int // its index
+	port     Port
+	host     string
+}
+
+// String returns what is taken as a problem's text names it.
+func (t taking) String() string { return t.port.String() + " on host " + quote(t.host) }
+
 // collisions calls report for each listener that takes what an earlier one has,
-// with the index of both. What collides takes nothing. It returns false if there
-// is too much to compare.
-func (c *check) collisions(all []listener, report func(later, first int)) bool {
+// with what of both collides. What collides takes nothing. It returns false if
+// there is too much to compare.
+func (c *check) collisions(all []listener, report func(later, first taking)) bool {
 	if len(all) < 2 {
 		return true
 	}
@@ -46,12 +57,13 @@ func (c *check) collisions(all []listener, report func(later, first int)) bool {
 		return false
 	}
 	for i := range all {
-		first, found, ok := k.taker(&all[i])
+		later, first, ok := k.taker(&all[i])
 		switch {
 		case !ok:
 			return false
-		case found:
-			report(i, int(first))
+		case first.host != "":
+			later.listener = i
+			report(later, first)
 		case !k.take(&all[i], int32(i)):
 			return false
 		}
@@ -71,7 +83,7 @@ func (c *collider) neighbours(all []listener) bool {
 				return false
 			}
 			if c.globs[h] == nil {
-				g := &hostGlob{glob: parseGlob(h)}
+				g := &hostGlob{glob: parseGlob(h), text: h}
 				c.globs[h] = g
 				globs = append(globs, g)
 			}
@@ -113,9 +125,10 @@ func (c *collider) neighbours(all []listener) bool {
 	return true
 }
 
-// taker returns the earlier listener that has a port of a host of l, or one that
-// is near. ok is false if there is too much to compare.
-func (c *collider) taker(l *listener) (first int32, found, ok bool) {
+// taker returns which port of which hosts of l an earlier listener has, on hosts
+// of the same pattern or of one that is near, and what that listener has there.
+// Without one, the host is "". ok is false if there is too much to compare.
+func (c *collider) taker(l *listener) (later, first taking, ok bool) {
 	for _, p := range l.ports {
 		proto := protocolIndex(p.Proto)
 		if !c.taken[proto].hasAny(p) {
@@ -124,24 +137,29 @@ func (c *collider) taker(l *listener) (first int32, found, ok bool) {
 		for _, h := range l.hosts {
 			g := c.globs[h]
 			if !c.spend(workLookup*(1+len(g.near)), l.at) {
-				return 0, false, false
+				return taking{}, taking{}, false
 			}
-			if first, found := g.spans[proto].overlapping(p.Lo, p.Hi); found {
-				return first, true, true
+			first, found := g.takes(p)
+			for i := 0; i < len(g.near) && !found; i++ {
+				first, found = g.near[i].takes(p)
 			}
-			for _, n := range g.near {
-				if first, found := n.spans[proto].overlapping(p.Lo, p.Hi); found {
-					return first, true, true
-				}
+			if found {
+				return taking{port: p, host: h}, first, true
 			}
 		}
 	}
-	return 0, false, true
+	return taking{}, taking{}, true
+}
+
+// takes returns who has a port of p on the hosts of g.
+func (g *hostGlob) takes(p Port) (t taking, found bool) {
+	sp, found := g.spans[protocolIndex(p.Proto)].overlapping(p.Lo, p.Hi)
+	return taking{int(sp.owner), Port{p.Proto, sp.lo, sp.hi}, g.text}, found
 }
 
 // take gives l its ports on its hosts.
 func (c *collider) take(l *listener, index int32) bool {
-	for _, p := range l.ports {
+	for _, p := range union(l.ports) {
 		proto := protocolIndex(p.Proto)
 		c.taken[proto].add(p)
 		for _, h := range l.hosts {

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -56,6 +57,21 @@ func (m mapping) value(name string) (*yaml.Node, bool) {
 func (m mapping) has(name string) bool {
 	k, _, _ := m.entry(name)
 	return k != nil
+}
+
+// shown returns keys that are there, each with its value, as they may stand in
+// a problem.
+func (m mapping) shown(keys ...string) string {
+	var all []string
+	for _, k := range keys {
+		for i := 0; i < len(m.node.Content); i += 2 {
+			if key := m.node.Content[i]; isScalar(key) && key.Value == k {
+				all = append(all, k+" "+shown(m.node.Content[i+1]))
+				break
+			}
+		}
+	}
+	return strings.Join(all, " and ")
 }
 
 // required returns the value of a key that must be there.
@@ -135,17 +151,55 @@ func alternatives(known []string) string {
 	return strings.Join(known[:last], ", ") + " or " + known[last]
 }
 
-// shown returns a node as it may stand in a problem.
+// shown returns a node as it may stand in a problem: what has entries as in one
+// line of YAML, cut if that is long.
 func shown(n *yaml.Node) string {
-	switch {
-	case n.Kind == yaml.MappingNode && len(n.Content) == 0:
-		return "{}"
-	case n.Kind == yaml.MappingNode:
-		return "a mapping"
-	case n.Kind == yaml.SequenceNode && len(n.Content) == 0:
-		return "[]"
-	case n.Kind == yaml.SequenceNode:
-		return "a list"
+	if n.Kind != yaml.MappingNode && n.Kind != yaml.SequenceNode {
+		return quote(n.Value)
 	}
-	return quote(n.Value)
+	var b strings.Builder
+	flow(&b, n)
+	if b.Len() <= maxShown {
+		return b.String()
+	}
+	return cut(b.String()) + "..."
+}
+
+// flow writes a node in one line of YAML, or only the beginning of what is too
+// long to be shown.
+func flow(b *strings.Builder, n *yaml.Node) {
+	brackets := "[]"
+	switch {
+	case n.Kind == yaml.MappingNode:
+		brackets = "{}"
+	case n.Kind != yaml.SequenceNode:
+		v := n.Value[:min(len(n.Value), maxShown+1)]
+		if v == "" || strings.ContainsFunc(v, isOdd) {
+			v = strconv.Quote(v)
+		}
+		b.WriteString(v)
+		return
+	}
+	b.WriteByte(brackets[0])
+	for i, e := range n.Content {
+		if b.Len() > maxShown {
+			return
+		}
+		switch {
+		case i == 0:
+		case n.Kind == yaml.MappingNode && i%2 == 1:
+			b.WriteString(": ")
+		default:
+			b.WriteString(", ")
+		}
+		flow(b, e)
+	}
+	b.WriteByte(brackets[1])
+}
+
+// isOdd reports whether a value with r is shown in quotes.
+func isOdd(r rune) bool {
+	isPlain := r == '.' || r == '/' || r == '-' || r == '_' || r == '*' ||
+		'0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	return !isPlain
 }

@@ -140,7 +140,7 @@ func (s *source) checkMapping(n *yaml.Node, depth int) {
 			s.err(s.pos(key), `there is the merge key "<<"; write the keys out`)
 			continue
 		case !isScalar(key) || isNull(key):
-			s.err(s.pos(key), "a key is not a string; write a name before the colon")
+			s.err(s.pos(key), "the key %s is not a string; write a name before the colon", shown(key))
 			continue
 		case key.Tag != "!!str":
 			s.err(s.pos(key), "the key %s is not a string; quote it", quote(key.Value))
@@ -189,7 +189,8 @@ func lastLine(data []byte) int {
 	return 1 + bytes.Count(bytes.TrimRight(data, " \t\r\n"), []byte("\n"))
 }
 
-// lineText returns the text of a line, from 1, without blanks around it.
+// lineText returns the text of a line, from 1, without blanks around it. A tab
+// before it stays, since it may be what is wrong.
 func lineText(data []byte, line int) string {
 	for ; line > 1; line-- {
 		_, rest, found := bytes.Cut(data, []byte("\n"))
@@ -199,5 +200,5 @@ func lineText(data []byte, line int) string {
 		data = rest
 	}
 	text, _, _ := bytes.Cut(data, []byte("\n"))
-	return string(bytes.TrimSpace(text))
+	return string(bytes.TrimLeft(bytes.TrimRight(text, " \t\r"), " "))
 }

@@ -109,6 +109,7 @@ func TestLoadSampleTellsTwinsApart(t *testing.T) {
 			if sample != nil || !(got == want+"\n" || cut && strings.HasPrefix(got, start)) {
 				t.Errorf("with %q, LoadSample says:\n%swant:\n%s", test.bad, got, want)
 			}
+			withWayOut(t, problems)
 		})
 	}
 }

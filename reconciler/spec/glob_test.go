@@ -152,7 +152,8 @@ func TestSpansKeepTheirOrder(t *testing.T) {
 		for p := lo; p <= hi && want == 0; p++ {
 			want = owner[p]
 		}
-		got, found := s.overlapping(lo, hi)
+		sp, found := s.overlapping(lo, hi)
+		got := sp.owner
 		if found != (want != 0) || found && got != want {
 			t.Fatalf("overlapping(%d, %d) = %d, %t; want %d", lo, hi, got, found, want)
 		}
@@ -165,7 +166,7 @@ func TestSpansKeepTheirOrder(t *testing.T) {
 		}
 	}
 	for p := range owner {
-		if got, found := s.overlapping(uint16(p), uint16(p)); found != (owner[p] != 0) || found && got != owner[p] {
+		if got, found := s.overlapping(uint16(p), uint16(p)); found != (owner[p] != 0) || found && got.owner != owner[p] {
 			t.Fatalf("port %d is %d's, %t; want %d", p, got, found, owner[p])
 		}
 	}

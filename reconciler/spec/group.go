@@ -53,8 +53,8 @@ func (s *source) members(n *yaml.Node, own scope) *Members {
 	}
 	if n, ok := m.value("all"); ok {
 		members.All = s.isTrue(n, "members.all")
-		if len(m.node.Content) > 2 {
-			s.err(s.pos(n), "members has all beside other selectors; write {all: true} alone")
+		if others := m.shown("subnets", "labels", "endpoints"); others != "" {
+			s.err(s.pos(n), "members has all beside %s; write {all: true} alone", others)
 		}
 	}
 	return members

@@ -163,8 +163,8 @@ var hostileTrees = []struct {
 			b.WriteString(named("Peering", "acme", fmt.Sprint("p", i), "", fmt.Sprintf("{vpcs: [acme/prod, globex/n%d]}", i)))
 		})
 	}, "more problems"},
-	{"Ingresses on all hosts and one port", func() fstest.MapFS { return ingresses(400*many, `"*"`, "tcp/443") }, "on which Ingress"},
-	{"Ingresses on all hosts and ports", func() fstest.MapFS { return ingresses(400*many, `"*"`, "tcp/1-65535") }, "on which Ingress"},
+	{"Ingresses on all hosts and one port", func() fstest.MapFS { return ingresses(400*many, `"*"`, "tcp/443") }, "listens there"},
+	{"Ingresses on all hosts and ports", func() fstest.MapFS { return ingresses(400*many, `"*"`, "tcp/1-65535") }, "listens there"},
 	{"Ingresses on all hosts and a port each", func() fstest.MapFS { return ingresses(1000*many, `"*"`, "tcp/#") }, ""},
 	{"Ingresses on a host each", func() fstest.MapFS { return ingresses(1000*many, "h#", "tcp/1-65535") }, ""},
 	{"Ingresses on a pattern each", func() fstest.MapFS { return ingresses(400*many, `"h#-*"`, "tcp/1-65535") }, ""},
@@ -197,7 +197,7 @@ var hostileTrees = []struct {
 		return objects(400*many, func(b *strings.Builder, i int) {
 			b.WriteString(named("Tenant", "", fmt.Sprint("t", i), "", `{listen: {hosts: ["z*"], ports: [sctp]}}`))
 		})
-	}, "overlaps that of tenant"},
+	}, "overlaps it"},
 	{"tenants whose listens are patterns", func() fstest.MapFS {
 		return objects(400*many, func(b *strings.Builder, i int) {
 			b.WriteString(named("Tenant", "", fmt.Sprint("t", i), "", fmt.Sprintf(`{listen: {hosts: ["*-%d-*", "*%d*"], ports: [sctp/%d]}}`, i, i, i+1)))
@@ -326,6 +326,7 @@ func loadHostile(t *testing.T, name string) {
 		if text := lines(problems); slowness == 1 && !strings.Contains(text, test.want) {
 			t.Errorf("Load says:\n%.2000s\nwant %q", text, test.want)
 		}
+		withWayOut(t, problems)
 		return
 	}
 	t.Fatalf("there is no tree %q", name)

@@ -54,19 +54,19 @@ func (s *source) target(n *yaml.Node) string {
 
 // oneOf reports whether m has exactly one of the keys.
 func (s *source) oneOf(m mapping, keys ...string) bool {
-	var has []string
+	count := 0
 	for _, k := range keys {
 		if m.has(k) {
-			has = append(has, k)
+			count++
 		}
 	}
-	switch len(has) {
+	switch count {
 	case 0:
 		s.err(s.pos(m.node), "%s has none of %s; write one", m.what, strings.Join(keys, ", "))
 	case 1:
 		return true
 	default:
-		s.err(s.pos(m.node), "%s has %s; write exactly one of %s", m.what, strings.Join(has, " and "), strings.Join(keys, ", "))
+		s.err(s.pos(m.node), "%s has %s; write exactly one of %s", m.what, m.shown(keys...), strings.Join(keys, ", "))
 	}
 	return false
 }

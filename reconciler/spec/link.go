@@ -22,7 +22,7 @@ func (s *source) link(n *yaml.Node, o *object) *Link {
 		return l
 	}
 	if len(n.Content) != 2 {
-		s.err(s.pos(n), "between has %d ends; %s", len(n.Content), endsRule)
+		s.err(s.pos(n), "between has %d ends, %s; %s", len(n.Content), shown(n), endsRule)
 		return l
 	}
 	valid := true
@@ -49,11 +49,11 @@ func (s *source) end(n *yaml.Node, own VPCID, at *endPlaces) (End, bool) {
 		s.err(s.pos(n), "an end is {}; %s", endRule)
 		return e, false
 	case m.has("endpoint") && m.has("group"):
-		s.err(s.pos(n), "an end has endpoint and group; %s", endRule)
+		s.err(s.pos(n), "an end has %s; %s", m.shown("endpoint", "group"), endRule)
 		return e, false
 	case !m.has("endpoint") && !m.has("group"):
 		if m.has("vpc") {
-			s.err(s.pos(n), "an end has vpc alone; %s", endRule)
+			s.err(s.pos(n), "an end has %s alone; %s", m.shown("vpc"), endRule)
 		} // Or its keys are unknown, which is said already.
 		return e, false
 	}
@@ -79,7 +79,8 @@ func (s *source) end(n *yaml.Node, own VPCID, at *endPlaces) (End, bool) {
 func (s *source) referEnds(o *object, l *Link) {
 	if l.Between[0].VPC.tenant() != o.tenant && l.Between[1].VPC.tenant() != o.tenant {
 		if o.tenant != "" {
-			s.warn(o.at, "neither end is in a vpc of tenant %q, so the Link has no effect; remove it, or name an end of its own", o.tenant)
+			s.warn(o.at, "neither vpc %q nor vpc %q is of tenant %q, so the Link has no effect; remove it, or name an end of its own",
+				l.Between[0].VPC, l.Between[1].VPC, o.tenant)
 		}
 		return
 	}

@@ -31,10 +31,10 @@ func (c *check) virtualAddresses() {
 	}
 	for _, a := range order {
 		services := sharing[a]
-		ok := c.collisions(servedBy(services), func(later, first int) {
-			s, other := services[later], services[first]
-			c.err(s.At, "the Service %q listens on a port of vip %s on which %q, at %s, listens; choose another port or vip",
-				s.Path(), a.vip, other.Path(), other.At)
+		ok := c.collisions(servedBy(services), func(later, first taking) {
+			s, other := services[later.listener], services[first.listener]
+			c.err(s.At, "the Service %q has %s of vip %s, but the Service %q, at %s, listens there with %s; choose another port or vip",
+				s.Path(), later.port, a.vip, other.Path(), other.At, first.port)
 		})
 		if !ok {
 			return
@@ -117,10 +117,10 @@ func (c *check) tenantsListen() {
 			all = append(all, listener{t.At, t.Listen.Hosts, t.Listen.Ports})
 		}
 	}
-	c.collisions(all, func(later, first int) {
-		t, other := tenants[later], tenants[first]
-		c.err(t.At, "the listen of tenant %q overlaps that of tenant %q, at %s; give each hosts or ports of its own",
-			t.Name, other.Name, other.At)
+	c.collisions(all, func(later, first taking) {
+		t, other := tenants[later.listener], tenants[first.listener]
+		c.err(t.At, "the listen of tenant %q has %s, but that of tenant %q, at %s, overlaps it with %s; give each hosts or ports of its own",
+			t.Name, later, other.Name, other.At, first)
 	})
 }
 
@@ -179,14 +179,27 @@ func (c *check) apart(entrances []entrance) bool {
 	for i, e := range entrances {
 		all[i] = listener{e.at, e.hosts, listened(e.ports)}
 	}
-	return c.collisions(all, func(later, first int) {
-		e, other := entrances[later], entrances[first]
-		c.err(e.at, "%s listens on a port of a host on which %s, at %s, listens; choose another port or host", e.key, other.key, other.at)
+	return c.collisions(all, func(later, first taking) {
+		e, other := entrances[later.listener], entrances[first.listener]
+		c.err(e.at, "%s has %s%s, but %s, at %s, listens there with %s%s; choose another port or host",
+			e.key, later, e.entry.via(), other.key, other.at, first, other.entry.via())
 	})
+}
+
+// via names the Gateway whose hosts are listened on, where there is one, as the
+// end of a problem's text about a host.
+func (e *Entry) via() string {
+	if e.Gateway == "" {
+		return ""
+	}
+	return " of gateway " + quote(e.Gateway)
 }
 
 // union returns ports as ranges that are apart, in order.
 func union(ports []Port) []Port {
+	if len(ports) < 2 {
+		return ports
+	}
 	sorted := slices.SortedFunc(slices.Values(ports), func(a, b Port) int {
 		return cmp.Or(cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Lo, b.Lo))
 	})

@@ -31,18 +31,28 @@ func lone(tenant string) string {
 	return object("VPC", "name: v, tenant: "+tenant, "{subnets: [{name: s, cidr: 10.0.0.0/8}]}")
 }
 
-func collides(kind, first string) string {
-	return `8: ` + kind + ` acme/prod/y listens on a port of a host on which ` + first + `, at x.yaml:3, listens; choose another port or host`
+// collides returns what is said of y, in line 8, if it has what x has in line 3.
+func collides(later, took, first, has string) string {
+	return `8: ` + later + ` has ` + took + `, but ` + first + `, at x.yaml:3, listens there with ` + has + `; choose another port or host`
 }
 
+const (
+	ingressX = "Ingress acme/prod/x"
+	ingressY = "Ingress acme/prod/y"
+	onEdge1  = `tcp/443 on host "edge-1"`
+)
+
 var collisionTwins = []twin{
-	{"a port twice on one host", at443("x", `edge-1`, "tcp/443") + "---\n" + at443("y", "edge-1", "@/443"), "udp", "tcp", collides("Ingress", "Ingress acme/prod/x")},
-	{"a port on a pattern and a name", at443("x", `"@"`, "tcp/443") + "---\n" + at443("y", "edge-1", "tcp/443"), "b-*", "edge-*", collides("Ingress", "Ingress acme/prod/x")},
-	{"a range", at443("x", `edge-1`, "tcp/20000-20010") + "---\n" + at443("y", "edge-1", "tcp/@-20020"), "20011", "20010", collides("Ingress", "Ingress acme/prod/x")},
-	{"a Gateway's hosts", at443("x", `edge-1`, "tcp/443") + "---\n" + strings.Replace(ingress(`{gateway: edge, ports: [{listen: @}], to: {endpoint: a}}`), "name: x", "name: y", 1), "udp/443", "tcp/443", collides("Ingress", "Ingress acme/prod/x")},
-	{"a Service and an Ingress", at443("x", `edge-1`, "tcp/443") + "---\n" + strings.Replace(service(`{hosts: ["@"], ports: [{listen: tcp/443}], backends: {group: web}}`), "name: x", "name: y", 1), "b-*", "edge-1", collides("Service", "Ingress acme/prod/x")},
-	{"in another vpc", at443("x", `edge-1`, "tcp/443") + "---\n" + strings.Replace(at443("y", "edge-1", "tcp/@"), "prod", "dev", 1), "20000", "443", `8: Ingress acme/dev/y listens on a port of a host on which Ingress acme/prod/x, at x.yaml:3, listens; choose another port or host`},
-	{"nowhere at all", at443("x", `edge-1`, "tcp/443") + "---\n" + at443("y", "@", "tcp/443"), "", "edge-1", collides("Ingress", "Ingress acme/prod/x")},
+	{"a port twice on one host", at443("x", `edge-1`, "tcp/443") + "---\n" + at443("y", "edge-1", "@/443"), "udp", "tcp", collides(ingressY, onEdge1, ingressX, onEdge1)},
+	{"a port on a pattern and a name", at443("x", `"@"`, "tcp/443") + "---\n" + at443("y", "edge-1", "tcp/443"), "b-*", "edge-*", collides(ingressY, onEdge1, ingressX, `tcp/443 on host "edge-*"`)},
+	{"one host of several", at443("x", `"b-*"`, "tcp/443") + "---\n" + at443("y", `edge-1@`, "tcp/443"), "", `, "b-*"`, collides(ingressY, `tcp/443 on host "b-*"`, ingressX, `tcp/443 on host "b-*"`)},
+	{"a range", at443("x", `edge-1`, "tcp/20000-20010") + "---\n" + at443("y", "edge-1", "tcp/@-20020"), "20011", "20010", collides(ingressY, `tcp/20010-20020 on host "edge-1"`, ingressX, `tcp/20000-20010 on host "edge-1"`)},
+	{"one port of several", at443("x", `edge-1`, "tcp/20000-20010}, {listen: udp/53") + "---\n" + at443("y", "edge-1", "tcp/20020}, {listen: udp/@"), "54", "53", collides(ingressY, `udp/53 on host "edge-1"`, ingressX, `udp/53 on host "edge-1"`)},
+	{"a Gateway's hosts", at443("x", `edge-1`, "tcp/443") + "---\n" + strings.Replace(ingress(`{gateway: edge, ports: [{listen: @}], to: {endpoint: a}}`), "name: x", "name: y", 1), "udp/443", "tcp/443", collides(ingressY, `tcp/443 on host "edge-*" of gateway "edge"`, ingressX, onEdge1)},
+	{"the first's Gateway", ingress(`{gateway: edge, ports: [{listen: tcp/443}], to: {endpoint: a}}`) + "---\n" + at443("y", `edge-1`, "@"), "udp/443", "tcp/443", collides(ingressY, onEdge1, ingressX, `tcp/443 on host "edge-*" of gateway "edge"`)},
+	{"a Service and an Ingress", at443("x", `edge-1`, "tcp/443") + "---\n" + strings.Replace(service(`{hosts: ["@"], ports: [{listen: tcp/443}], backends: {group: web}}`), "name: x", "name: y", 1), "b-*", "edge-1", collides("Service acme/prod/y", onEdge1, ingressX, onEdge1)},
+	{"in another vpc", at443("x", `edge-1`, "tcp/443") + "---\n" + strings.Replace(at443("y", "edge-1", "tcp/@"), "prod", "dev", 1), "20000", "443", collides("Ingress acme/dev/y", onEdge1, ingressX, onEdge1)},
+	{"nowhere at all", at443("x", `edge-1`, "tcp/443") + "---\n" + at443("y", "@", "tcp/443"), "", "edge-1", collides(ingressY, onEdge1, ingressX, onEdge1)},
 }
 
 func vip(name, vip, ports string) string {
@@ -51,15 +61,17 @@ func vip(name, vip, ports string) string {
 
 var vipTwins = []twin{
 	{"one vip and port", vip("x", "10.1.0.9", "{listen: tcp/80}") + "---\n" + vip("y", "10.1.0.9", "{listen: tcp/@}"), "81", "80",
-		`8: the Service "acme/prod/y" listens on a port of vip 10.1.0.9 on which "acme/prod/x", at x.yaml:3, listens; choose another port or vip`},
+		`8: the Service "acme/prod/y" has tcp/80 of vip 10.1.0.9, but the Service "acme/prod/x", at x.yaml:3, listens there with tcp/80; choose another port or vip`},
 	{"one port in a range", vip("x", "10.1.0.9", "{listen: tcp/80-90}") + "---\n" + vip("y", "10.1.0.@", "{listen: tcp/85}"), "8", "9",
-		`8: the Service "acme/prod/y" listens on a port of vip 10.1.0.9 on which "acme/prod/x", at x.yaml:3, listens; choose another port or vip`},
+		`8: the Service "acme/prod/y" has tcp/85 of vip 10.1.0.9, but the Service "acme/prod/x", at x.yaml:3, listens there with tcp/80-90; choose another port or vip`},
 	{"in another vpc", vip("x", "10.1.0.9", "{listen: tcp/80}") + "---\n" + strings.NewReplacer("vpc: prod", "vpc: @", "group: web", "labels: {a: b}").Replace(vip("y", "10.1.0.9", "{listen: tcp/80}")), "dev", "prod",
-		`8: the Service "acme/prod/y" listens on a port of vip 10.1.0.9 on which "acme/prod/x", at x.yaml:3, listens; choose another port or vip`},
+		`8: the Service "acme/prod/y" has tcp/80 of vip 10.1.0.9, but the Service "acme/prod/x", at x.yaml:3, listens there with tcp/80; choose another port or vip`},
 }
 
 var tenantsTwins = []twin{
-	{"listens that overlap", tenant(`{listen: {hosts: ["@"], ports: [tcp/443]}}`), "f-*", "e*", `3: the listen of tenant "t" overlaps that of tenant "acme", at base.yaml:3; give each hosts or ports of its own`},
-	{"listens on one host", tenant(`{listen: {hosts: ["*"], ports: [tcp/@]}}`), "444", "443", `3: the listen of tenant "t" overlaps that of tenant "acme", at base.yaml:3; give each hosts or ports of its own`},
-	{"listens of all ports", tenant(`{listen: {hosts: [edge-7], ports: [@]}}`), "sctp", "tcp", `3: the listen of tenant "t" overlaps that of tenant "acme", at base.yaml:3; give each hosts or ports of its own`},
+	{"listens that overlap", tenant(`{listen: {hosts: ["@"], ports: [tcp/443]}}`), "f-*", "e*", `3: the listen of tenant "t" has tcp/443 on host "e*", but that of tenant "acme", at base.yaml:3, overlaps it with tcp/443 on host "edge-*"; give each hosts or ports of its own`},
+	{"listens on one host", tenant(`{listen: {hosts: ["*"], ports: [tcp/@]}}`), "444", "443", `3: the listen of tenant "t" has tcp/443 on host "*", but that of tenant "acme", at base.yaml:3, overlaps it with tcp/443 on host "b-*"; give each hosts or ports of its own`},
+	{"listens of all ports", tenant(`{listen: {hosts: [edge-7], ports: [@]}}`), "sctp", "tcp", `3: the listen of tenant "t" has tcp on host "edge-7", but that of tenant "acme", at base.yaml:3, overlaps it with tcp/443 on host "edge-*"; give each hosts or ports of its own`},
+	{"a port of two ranges of one listen", tenant(`{listen: {hosts: [q], ports: [sctp/1-5, sctp/3-9]}}`) + "---\n" + strings.Replace(tenant(`{listen: {hosts: [q], ports: [sctp/@]}}`), "name: t", "name: u", 1), "10", "7",
+		`8: the listen of tenant "u" has sctp/7 on host "q", but that of tenant "t", at x.yaml:3, overlaps it with sctp/1-9 on host "q"; give each hosts or ports of its own`},
 }

@@ -443,7 +443,7 @@ spec: {members: {subnets: [web]}, ingress: [{from: [{group: web}, {vpc: nobody/d
 `))
 	want := `a.yaml:4: quota.sessions is "-1"; write a number from 1 to 999999999, or leave it out for no limit
 a.yaml:9: cidr is "10.1.0.1/24", which has host bits; write 10.1.0.0/24
-a.yaml:14: the spec of a VPC is a list, not a mapping; write it as key: value
+a.yaml:14: the spec of a VPC is [x], not a mapping; write it as key: value
 a.yaml:19: action is "no"; write allow, deny or reject
 a.yaml:28: the tenant "nobody" doesn't exist; add a Tenant of that name outside tenants/
 `

@@ -1,13 +1,13 @@
 package spec
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"io/fs"
 	"slices"
 )
 
-// Loader loads a tree again and again. It keeps what it read from each file, by
-// a hash of its bytes, so that an edit costs what it changed; and what the tree
+// Loader loads a tree again and again. It keeps the bytes of each file and what
+// it read from them, so that an edit costs what it changed; and what the tree
 // still holds is the same object in the next Network. The zero Loader is ready.
 // It is not safe for concurrent use.
 type Loader struct {
@@ -22,9 +22,10 @@ func (k *Loader) Load(fsys fs.FS) (*Network, []Problem) {
 	return net, problems
 }
 
-// file is what is kept of a file: one in which nothing is wrong.
+// file is what is kept of a file: one in which nothing is wrong. The bytes are
+// compared whole: that is exact, and takes a tenth of the time of a hash.
 type file struct {
-	sum [sha256.Size]byte
+	bytes []byte
 	content
 }
 
@@ -51,9 +52,10 @@ func (l *loader) add(c *content) {
 	}
 }
 
-// keep keeps what was read from a file since before.
-func (l *loader) keep(name string, sum [sha256.Size]byte, before content) {
-	l.files[name] = &file{sum, content{
+// keep keeps what was read from a file of these bytes since before.
+func (l *loader) keep(name string, data []byte, before content) {
+	l.refs.compare()
+	l.files[name] = &file{bytes.Clone(data), content{
 		tokens:        l.tokens - before.tokens,
 		rules:         l.rules - before.rules,
 		objects:       slices.Clone(l.objects[len(before.objects):]),
@@ -65,5 +67,5 @@ func (l *loader) keep(name string, sum [sha256.Size]byte, before content) {
 
 // setRefsAside puts the references of the file that was read last to the others.
 func (l *loader) setRefsAside() {
-	l.named, l.refs = append(l.named, l.refs), nil
+	l.named, l.refs = append(l.named, l.refs), references{}
 }

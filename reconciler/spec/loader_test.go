@@ -2,7 +2,9 @@ package spec_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -16,8 +18,25 @@ import (
 // Loader says of each with what Load says, which knows nothing of the others.
 func TestLoaderSaysWhatLoadSays(t *testing.T) {
 	const other = "tenants/globex/net.yaml"
+	own := func(subnets ...string) string {
+		for i, name := range subnets {
+			subnets[i] = fmt.Sprintf("{name: %s, cidr: 10.8.%d.0/24}", name, i)
+		}
+		return object("VPC", "name: own, tenant: acme", "{subnets: ["+strings.Join(subnets, ", ")+"]}")
+	}
+	const ofOwn = "name: g, tenant: acme, vpc: own"
+	names := object("Peering", "name: own, tenant: acme", "{vpcs: [acme/own, acme/prod]}") + "---\n" + object("SecurityGroup", ofOwn, `
+  ingress:
+    - from: [{subnet: b}]
+    - from: [{subnet: a}, {subnet: c}, {subnet: b}]
+    - from: [{subnet: c}, {group: g}]
+    - from: [{subnet: web, vpc: acme/prod}, {subnet: web}, {subnet: g}]
+`)
+	away := object("SecurityGroup", strings.Replace(ofOwn, "g", "h", 1), "{ingress: [{from: [{vpc: acme/prod}]}]}") + "---\n" +
+		object("SecurityGroup", "name: h, tenant: acme, vpc: dev", "{ingress: [{from: [{vpc: acme/prod}]}]}")
 	stranger := bytes.ReplaceAll([]byte(base), []byte("acme"), []byte("globex"))
-	fsys := tree("base.yaml", base, "x.yaml", rule("{from: [{subnet: web}]}"), "y.yaml", peering("{vpcs: [acme/prod, globex/x]}"))
+	fsys := tree("base.yaml", base, "x.yaml", rule("{from: [{subnet: web}]}"), "y.yaml", peering("{vpcs: [acme/prod, globex/x]}"),
+		"own.yaml", own("a", "b", "c", "g", "web"), "names.yaml", names, "away.yaml", away)
 	edits := []struct {
 		name string
 		edit func()
@@ -25,6 +44,12 @@ func TestLoaderSaysWhatLoadSays(t *testing.T) {
 		{"the tree", func() {}},
 		{"nothing", func() {}},
 		{"a rule", func() { fsys["x.yaml"] = &fstest.MapFile{Data: []byte(rule("{from: [{subnet: db}]}"))} }},
+		{"a rule, and its size stays", func() { fsys["x.yaml"] = &fstest.MapFile{Data: []byte(rule("{from: [{any:  true}]}"))} }},
+		{"names that a file has in many places", func() { fsys["own.yaml"] = &fstest.MapFile{Data: []byte(own("a", "g", "web"))} }},
+		{"one of them back", func() { fsys["own.yaml"] = &fstest.MapFile{Data: []byte(own("a", "b", "g", "web"))} }},
+		{"a name that is a group's too", func() { fsys["own.yaml"] = &fstest.MapFile{Data: []byte(own("a", "b", "c", "web"))} }},
+		{"a name that is in another VPC too", func() { fsys["own.yaml"] = &fstest.MapFile{Data: []byte(own("a", "b", "c", "g"))} }},
+		{"all back", func() { fsys["own.yaml"] = &fstest.MapFile{Data: []byte(own("a", "b", "c", "g", "web"))} }},
 		{"a mistake", func() { fsys["x.yaml"] = &fstest.MapFile{Data: []byte(rule("{from: [{subnet: nosuch}]}"))} }},
 		{"no YAML", func() { fsys["x.yaml"] = &fstest.MapFile{Data: []byte("a: [")} }},
 		{"a warning", func() { fsys["x.yaml"] = &fstest.MapFile{Data: []byte(rule("{from: [{vpc: globex/x}]}"))} }},

@@ -77,17 +77,17 @@ func (s *source) oneSelector(m mapping, rule string) bool {
 		func(k string) bool { return !m.has(k) })
 	switch {
 	case len(selectors) == 0 && m.has("except"):
-		s.err(at, "%s has except without cidr; add the cidr that it takes from", m.what)
+		s.err(at, "%s has %s without cidr; add the cidr that it takes from", m.what, m.shown("except"))
 	case len(m.node.Content) == 0:
 		s.err(at, "%s is {}; %s", m.what, rule)
 	case len(selectors) == 0 && !m.has("vpc"):
 		// Its keys are unknown, which is said already.
 	case len(selectors) > 1:
-		s.err(at, "%s has %s; %s", m.what, strings.Join(selectors, " and "), rule)
+		s.err(at, "%s has %s; %s", m.what, m.shown(selectors...), rule)
 	case m.has("except") && !m.has("cidr"):
-		s.err(at, "%s has except beside %s; it goes with cidr alone", m.what, selectors[0])
+		s.err(at, "%s has %s beside %s; except goes with cidr alone", m.what, m.shown("except"), m.shown(selectors[0]))
 	case m.has("vpc") && (m.has("cidr") || m.has("any")):
-		s.err(at, "%s has vpc beside %s; it goes with group, subnet or labels, or alone", m.what, selectors[0])
+		s.err(at, "%s has %s beside %s; vpc goes with group, subnet or labels, or alone", m.what, m.shown("vpc"), m.shown(selectors[0]))
 	default:
 		return true
 	}

@@ -18,7 +18,7 @@ func (s *source) peering(n *yaml.Node, o *object) *Peering {
 		return p
 	}
 	if len(n.Content) != 2 {
-		s.err(s.pos(n), "vpcs has %d entries; %s", len(n.Content), wayOut)
+		s.err(s.pos(n), "vpcs has %d entries, %s; %s", len(n.Content), shown(n), wayOut)
 		return p
 	}
 	valid := true

@@ -108,7 +108,8 @@ func (c *check) peering(o *object) {
 		return // which is reported
 	}
 	if !p.owned() {
-		c.warn(o.at, "neither vpc is of tenant %q, so the Peering has no effect; remove it, or name a vpc of its own", p.Tenant)
+		c.warn(o.at, "neither vpc %q nor vpc %q is of tenant %q, so the Peering has no effect; remove it, or name a vpc of its own",
+			p.VPCs[0], p.VPCs[1], p.Tenant)
 		return
 	}
 	p.InForce = c.net.Peered(p.VPCs[0], p.VPCs[1])

@@ -62,9 +62,14 @@ func quote(s string) string {
 	if len(s) <= maxShown {
 		return strconv.Quote(s)
 	}
+	return strconv.Quote(cut(s) + "...")
+}
+
+// cut returns what is shown of s, which is too long, in whole characters.
+func cut(s string) string {
 	n := maxShown
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
-	return strconv.Quote(s[:n] + "...")
+	return s[:n]
 }

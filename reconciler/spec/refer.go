@@ -26,6 +26,24 @@ type reference struct {
 	at     Pos
 }
 
+// references are the names that one file refers to, in its order.
+type references struct {
+	all      []reference
+	distinct []int // one of all for each that differs in more than its place; nil: not compared
+}
+
+// compare finds out which references are distinct.
+func (r *references) compare() {
+	seen := make(map[reference]bool)
+	for i, ref := range r.all {
+		ref.at = Pos{}
+		if !seen[ref] {
+			seen[ref] = true
+			r.distinct = append(r.distinct, i)
+		}
+	}
+}
+
 func (r reference) String() string {
 	switch r.kind {
 	case groupName:
@@ -54,7 +72,26 @@ func (s *source) refer(r reference) {
 	if r.from.tenant == "" || strings.HasSuffix(string(r.from.vpc), "/") || r.to == "" {
 		return
 	}
-	s.refs = append(s.refs, r)
+	s.refs.all = append(s.refs.all, r)
+}
+
+// resolveFile looks up the names of one file. Where they are compared, one of
+// each is enough as long as nothing is wrong with it; else what is wrong is said
+// at every place.
+func (c *check) resolveFile(refs references) {
+	if refs.distinct != nil {
+		before := c.problems
+		for _, i := range refs.distinct {
+			c.resolve(refs.all[i])
+		}
+		if c.errors+c.warnings == before.errors+before.warnings {
+			return
+		}
+		c.problems = before
+	}
+	for _, r := range refs.all {
+		c.resolve(r)
+	}
 }
 
 // resolve looks up one name. A name in a VPC of the same tenant must exist.

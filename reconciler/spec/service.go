@@ -51,7 +51,7 @@ func (s *source) front(m mapping, svc *Service, o *object) {
 		o.places.vip = s.pos(n)
 	}
 	if key, _, _ := m.entry("sources"); key != nil {
-		s.err(s.pos(key), "the spec of a Service has sources beside vip, which admits nobody from outside; remove sources, or write hosts or gateway")
+		s.err(s.pos(key), "the spec of a Service has %s beside %s, which admits nobody from outside; remove sources, or write hosts or gateway", m.shown("sources"), m.shown("vip"))
 	}
 }
 

@@ -17,14 +17,14 @@ type spans struct {
 	chunks [][]span
 }
 
-// overlapping returns who listens on a port from lo to hi.
-func (s *spans) overlapping(lo, hi uint16) (owner int32, found bool) {
+// overlapping returns the first span that has a port from lo to hi.
+func (s *spans) overlapping(lo, hi uint16) (sp span, found bool) {
 	i, j := s.find(lo)
 	if i == len(s.chunks) {
-		return 0, false
+		return span{}, false
 	}
-	sp := s.chunks[i][j]
-	return sp.owner, sp.lo <= hi
+	sp = s.chunks[i][j]
+	return sp, sp.lo <= hi
 }
 
 // find returns the chunk and the place in it of the first span that reaches to

@@ -53,10 +53,9 @@ func (s *source) listen(n *yaml.Node) Listen {
 	}
 	if n, ok := m.value("ports"); ok {
 		l.Ports = s.ports(n, "listen.ports")
-		for _, p := range l.Ports {
-			if p.Proto == "icmp" {
-				s.err(s.pos(n), `listen.ports has "icmp", on which nothing can listen; write tcp, udp or sctp ports`)
-				break
+		for _, e := range n.Content {
+			if p, ok := parsePort(e.Value); ok && p.Proto == "icmp" {
+				s.err(s.pos(e), "listen.ports has %s, on which nothing can listen; write tcp, udp or sctp ports", quote(e.Value))
 			}
 		}
 	}

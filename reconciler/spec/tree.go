@@ -2,7 +2,6 @@ package spec
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -50,7 +49,8 @@ type loader struct {
 	fsys fs.FS
 	content
 	bytes  int              // read so far
-	named  [][]reference    // of all files that are read
+	buffer bytes.Buffer     // of the file that was read last
+	named  []references     // of all files that are read
 	before map[string]*file // as the last run of a Loader kept them
 	files  map[string]*file // as this run keeps them; nil: it doesn't
 }
@@ -61,7 +61,7 @@ type content struct {
 	tokens  int
 	rules   int
 	objects []*object
-	refs    []reference
+	refs    references
 	vias    []gatewayRef // names of Gateways
 
 	operatorCIDRs []netip.Prefix // as Network has them, but unsorted
@@ -148,8 +148,7 @@ func (l *loader) file(name string) bool {
 		l.setRefsAside()
 		return more
 	}
-	sum := sha256.Sum256(data)
-	if f := l.before[name]; f != nil && f.sum == sum && l.fits(&f.content) {
+	if f := l.before[name]; f != nil && bytes.Equal(f.bytes, data) && l.fits(&f.content) {
 		l.files[name] = f
 		l.add(&f.content)
 		return true
@@ -157,7 +156,7 @@ func (l *loader) file(name string) bool {
 	before, said := l.content, l.errors+l.warnings
 	more := l.parse(name, data)
 	if l.errors+l.warnings == said {
-		l.keep(name, sum, before)
+		l.keep(name, data, before)
 	}
 	l.setRefsAside()
 	return more
@@ -185,21 +184,22 @@ func (l *loader) parse(name string, data []byte) bool {
 	return true
 }
 
-// read returns the content of a file that is within its limit.
+// read returns the content of a file that is within its limit. It is good until
+// the next file is read.
 func (l *loader) read(name string) ([]byte, error) {
 	f, err := l.fsys.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("it can't be read: %w; see its permissions", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
-	if err != nil {
+	l.buffer.Reset()
+	if _, err := l.buffer.ReadFrom(io.LimitReader(f, MaxFileBytes+1)); err != nil {
 		return nil, fmt.Errorf("it can't be read: %w; see its permissions", err)
 	}
-	if len(data) > MaxFileBytes {
+	if l.buffer.Len() > MaxFileBytes {
 		return nil, fmt.Errorf("the file is larger than %d bytes; split it", MaxFileBytes)
 	}
-	return data, nil
+	return l.buffer.Bytes(), nil
 }
 
 // badCharacter returns the line of the first thing that is not allowed in a

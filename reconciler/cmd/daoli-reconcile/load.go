@@ -61,7 +61,8 @@ type judged struct {
 }
 
 // load reads dir, and the endpoints file where there is one, as the controller
-// does. All that is wrong is one error; warnings are written to sys.err.
+// does. All that is wrong is one error; warnings are written to sys.err, whether
+// something is wrong or not.
 func (f *revisionFlags) load(sys system, dir string) (judged, error) {
 	now, err := f.moment(sys)
 	if err != nil {
@@ -81,14 +82,11 @@ func (f *revisionFlags) load(sys system, dir string) (judged, error) {
 	if !sample.judged {
 		sample.judge(nil) // the tree is refused; say what is wrong with the file all the same
 	}
-	refused = append(refused, sample.errors()...)
-	if len(refused) > 0 {
+	warn(sys, loaded.Warnings)
+	warn(sys, sample.found)
+	if refused = append(refused, sample.errors()...); len(refused) > 0 {
 		return judged{}, problems(refused)
 	}
-	for _, w := range loaded.Warnings {
-		fmt.Fprintln(sys.err, w)
-	}
-	warn(sys, sample.found)
 	return judged{policy: loaded.Policy, sample: sample.sample, now: now, files: countFiles(revision.Specs)}, nil
 }
 

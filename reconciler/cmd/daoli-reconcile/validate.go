@@ -15,7 +15,8 @@ identities that the YAML can tell apart. It needs no controller.
 
 Exit 0: a revision that the controller takes, and a summary of it. Exit 1: all
 that is wrong, as FILE:LINE: TEXT on stderr, FILE relative to DIR. A warning
-(FILE:LINE: warning: TEXT) refuses nothing.`,
+(FILE:LINE: warning: TEXT) refuses nothing; it is shown with exit 1 as well,
+before what is wrong.`,
 		Example: `  daoli-reconcile validate specs/
 
   # in a hook of git
