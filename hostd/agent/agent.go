@@ -212,6 +212,9 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := newLoop(cfg, p, host, m)
+	if err := l.know(ctx); err != nil {
+		return err
+	}
 	client, err := uplink.New(uplink.Config{
 		Controllers: cfg.Controllers, Logger: cfg.Logger, Handle: func(e uplink.Event) { l.post(ctx, e) },
 	})

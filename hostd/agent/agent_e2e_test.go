@@ -42,6 +42,7 @@ type controller struct {
 	up, down []string // names, in the order of reports
 	links    []inventory.Uplink
 	ports    map[uint16]bool // listeners
+	lists    inventory.AddressLists
 }
 
 func (c *controller) HostHello(conn *hostlink.Conn, r inventory.HostReport) {
@@ -49,6 +50,7 @@ func (c *controller) HostHello(conn *hostlink.Conn, r inventory.HostReport) {
 	defer c.mu.Unlock()
 	c.hello, c.hellos = r, c.hellos+1
 	c.listeners(r.Listeners)
+	c.lists = r.AddressLists
 	conn.Ack(0, nil)
 }
 
@@ -70,6 +72,9 @@ func (c *controller) HostDelta(conn *hostlink.Conn, d inventory.HostDelta) {
 	}
 	if d.Listeners != nil {
 		c.listeners(*d.Listeners)
+	}
+	if d.Addresses != nil {
+		c.lists = *d.Addresses
 	}
 	conn.Ack(d.Seq, errs)
 }
@@ -255,6 +260,37 @@ func (b *bed) baseFlows() int {
 		}
 	}
 	return n
+}
+
+func TestAddressesOfHostAndControllersAreReported(t *testing.T) {
+	b := newBed(t)
+	b.h1.Run("ip", "link", "add", "docker0", "type", "veth", "peer", "name", "docker1")
+	b.h1.Run("ip", "addr", "add", "172.17.0.1/16", "dev", "docker0")
+	b.h1.Run("ip", "addr", "add", "169.254.9.9/16", "dev", "docker0")
+	b.h1.Run("ip", "addr", "add", "127.0.9.9/8", "dev", "lo")
+	b.start("--controller", "172.31.250.7:7443", "--controller", "127.0.0.1:7443")
+	reported := func(what, addresses, controllers string) {
+		t.Helper()
+		lab.Eventually(t, what, func() string {
+			return b.stub.see(func() string {
+				l := b.stub.lists
+				if fmt.Sprint(l.Addresses) == addresses && fmt.Sprint(l.Controllers) == controllers {
+					return ""
+				}
+				return fmt.Sprintf("%+v; want %s and %s", l, addresses, controllers)
+			})
+		})
+	}
+	// The uplink's address is not among them, though it is on another device now.
+	reported("the first report", "[172.17.0.1]", "[172.31.250.1 172.31.250.7]")
+	b.h1.Run("ip", "addr", "add", "198.51.100.9/32", "dev", "lo")
+	reported("an address more", "[172.17.0.1 198.51.100.9]", "[172.31.250.1 172.31.250.7]")
+	b.h1.Run("ip", "link", "del", "docker0")
+	reported("an address less", "[198.51.100.9]", "[172.31.250.1 172.31.250.7]")
+	b.stopStub()
+	b.h1.Run("ip", "addr", "add", "198.51.100.8/32", "dev", "lo")
+	b.startStub()
+	reported("what changed without a stream", "[198.51.100.8 198.51.100.9]", "[172.31.250.1 172.31.250.7]")
 }
 
 func TestEndpointLife(t *testing.T) {

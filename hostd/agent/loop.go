@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -31,6 +32,9 @@ type loop struct {
 	events  chan any
 
 	host    uplink.Host
+	own     []netip.Addr // of all devices
+	told    []netip.Addr // of the controllers that the host was told
+	live    netip.Addr   // of the last stream's other end
 	machine *endpoint.Machine
 	session *uplink.Session // nil: none
 	ready   bool            // the session's hello is acknowledged
@@ -44,7 +48,7 @@ func newLoop(cfg Config, p *plug, host uplink.Host, m *endpoint.Machine) *loop {
 	return &loop{
 		cfg: cfg, plug: p, host: host, machine: m,
 		keeper:  newKeeper(p.bridge, cfg.Logger, p.base(host.Link, host.Listeners)),
-		senses:  newSenses(p.bridge.Name(), p.state.Wire.Value, cfg.Logger),
+		senses:  newSenses(p.bridge.Name(), p.state.Wire.Value, cfg.Logger, cfg.Controllers),
 		plumber: make(chan struct{}, maxPlumbing),
 		events:  make(chan any, maxEvents),
 		askers:  map[uint64]chan<- endpoint.Answer{},
@@ -111,6 +115,12 @@ func (l *loop) handle(ctx context.Context, ev any) {
 		l.stream(ctx, ev)
 	case listenersChanged:
 		l.listenersChanged(ev.listeners)
+	case addressesChanged:
+		l.own = ev.own
+		l.addressesChanged()
+	case controllersFound:
+		l.told = ev.told
+		l.addressesChanged()
 	case nextHopChanged:
 		l.nextHopChanged(ev.hop)
 	case devicesSeen:
@@ -236,7 +246,11 @@ func (l *loop) stream(ctx context.Context, ev uplink.Event) {
 		l.session, l.ready = nil, false
 		l.step(ctx, endpoint.StreamDown{})
 	case uplink.Welcomed:
+		if ev.From.IsValid() {
+			l.live = ev.From
+		}
 		l.welcomed(ctx, ev.Welcome)
+		l.addressesChanged()
 	case uplink.Acked:
 		l.ready = l.ready || ev.Seq == 0
 		l.logProblems(ev.Problems)

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/daolinet/daolinet/hostd/bridge"
 	"github.com/daolinet/daolinet/hostd/endpoint"
@@ -262,20 +260,16 @@ func (p *plug) unplumb(ctx context.Context, e endpoint.Endpoint) error {
 // says where they do. A bridge needs some from the start: OVS flushes all flows
 // when it gets its first, and none when they change.
 func guessTargets(ctx context.Context, controllers []string) []string {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, resolveWait)
 	defer cancel()
 	var targets []string
 	for _, c := range controllers {
-		host, _, err := net.SplitHostPort(c)
-		if err != nil {
-			continue
-		}
-		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+		addrs, err := resolve(ctx, c)
 		if err != nil {
 			continue
 		}
 		for _, a := range addrs {
-			targets = append(targets, fmt.Sprintf("tcp:%s:%d", a.Unmap(), openFlowPort))
+			targets = append(targets, fmt.Sprintf("tcp:%s:%d", a, openFlowPort))
 		}
 	}
 	if len(targets) == 0 {

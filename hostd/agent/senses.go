@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,15 +16,18 @@ import (
 
 // How often the host is looked at.
 const (
-	listenersEvery = 500 * time.Millisecond
-	nextHopEvery   = 10 * time.Second // without events: it also keeps the entry fresh
-	nextHopPause   = 50 * time.Millisecond
-	watchAgain     = time.Second
+	ownEvery     = 500 * time.Millisecond // sockets and addresses
+	namesEvery   = 30 * time.Second
+	nextHopEvery = 10 * time.Second // without events: it also keeps the entry fresh
+	nextHopPause = 50 * time.Millisecond
+	watchAgain   = time.Second
 )
 
 // What the senses tell the loop.
 type (
 	listenersChanged struct{ listeners []uplink.Listener }
+	addressesChanged struct{ own []netip.Addr } // of all devices
+	controllersFound struct{ told []netip.Addr }
 	nextHopChanged   struct{ hop nic.NextHop }
 	// devicesSeen holds the names of all devices. It comes before each watch.
 	devicesSeen struct{ names map[string]bool }
@@ -33,37 +38,42 @@ type senses struct {
 	log     *slog.Logger
 	device  string        // with the underlay address
 	first   atomic.Uint32 // lowest port of listeners
+	names   *names        // of the controllers
 	nextHop chan struct{} // capacity 1: look
 }
 
-func newSenses(device string, first uint16, log *slog.Logger) *senses {
-	s := &senses{log: log, device: device, nextHop: make(chan struct{}, 1)}
+func newSenses(device string, first uint16, log *slog.Logger, controllers []string) *senses {
+	s := &senses{log: log, device: device, names: newNames(controllers, log), nextHop: make(chan struct{}, 1)}
 	s.first.Store(uint32(first))
 	return s
 }
 
 // run looks until ctx ends.
 func (s *senses) run(ctx context.Context, l *loop) {
-	done := make(chan struct{}, 2)
-	go func() { s.listeners(ctx, l); done <- struct{}{} }()
-	go func() { s.hop(ctx, l); done <- struct{}{} }()
+	var parts sync.WaitGroup
+	parts.Go(func() { s.own(ctx, l) })
+	parts.Go(func() { s.controllers(ctx, l) })
+	parts.Go(func() { s.hop(ctx, l) })
 	s.events(ctx, l)
-	<-done
-	<-done
+	parts.Wait()
 }
 
-func (s *senses) listeners(ctx context.Context, l *loop) {
-	tick := time.NewTicker(listenersEvery)
+// own looks at the host's sockets and addresses.
+func (s *senses) own(ctx context.Context, l *loop) {
+	tick := time.NewTicker(ownEvery)
 	defer tick.Stop()
-	var last []uplink.Listener
-	for known := false; ; {
-		now, err := listeners(uint16(s.first.Load()))
-		switch {
-		case err != nil:
+	var sockets seen[uplink.Listener]
+	var addresses seen[netip.Addr]
+	for {
+		if now, err := listeners(uint16(s.first.Load())); err != nil {
 			s.log.Warn("listeners were not read", slog.Any("err", err))
-		case !known || !slices.Equal(now, last):
-			last, known = now, true
+		} else if sockets.changed(now) {
 			l.post(ctx, listenersChanged{now})
+		}
+		if now, err := nic.Addresses(); err != nil {
+			s.log.Warn("addresses were not read", slog.Any("err", err))
+		} else if addresses.changed(now) {
+			l.post(ctx, addressesChanged{now})
 		}
 		select {
 		case <-ctx.Done():
@@ -71,6 +81,39 @@ func (s *senses) listeners(ctx context.Context, l *loop) {
 		case <-tick.C:
 		}
 	}
+}
+
+// controllers looks where the controllers' names lead.
+func (s *senses) controllers(ctx context.Context, l *loop) {
+	tick := time.NewTicker(namesEvery)
+	defer tick.Stop()
+	var found seen[netip.Addr]
+	for {
+		if now := s.names.addresses(ctx); found.changed(now) {
+			l.post(ctx, controllersFound{now})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// seen is a list as it was when it was looked at last.
+type seen[T comparable] struct {
+	last  []T
+	known bool
+}
+
+// changed takes the list as it is now, and reports whether it is another or the
+// first.
+func (s *seen[T]) changed(now []T) bool {
+	if s.known && slices.Equal(now, s.last) {
+		return false
+	}
+	s.last, s.known = now, true
+	return true
 }
 
 func (s *senses) hop(ctx context.Context, l *loop) {

@@ -245,6 +245,8 @@ type Hello struct {
 	Uplink        *Uplink                `protobuf:"bytes,4,opt,name=uplink,proto3" json:"uplink,omitempty"`
 	Listeners     []*Listener            `protobuf:"bytes,5,rep,name=listeners,proto3" json:"listeners,omitempty"`
 	Endpoints     []*Endpoint            `protobuf:"bytes,6,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Addresses     [][]byte               `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"`     // the host's but the uplink's: as in AddressList
+	Controllers   [][]byte               `protobuf:"bytes,8,rep,name=controllers,proto3" json:"controllers,omitempty"` // as in AddressList
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +323,20 @@ func (x *Hello) GetEndpoints() []*Endpoint {
 	return nil
 }
 
+func (x *Hello) GetAddresses() [][]byte {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Hello) GetControllers() [][]byte {
+	if x != nil {
+		return x.Controllers
+	}
+	return nil
+}
+
 // Delta is what changed since the Hello or the Delta before.
 type Delta struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -329,6 +345,7 @@ type Delta struct {
 	Down          []*EndpointRef         `protobuf:"bytes,3,rep,name=down,proto3" json:"down,omitempty"`
 	Uplink        *Uplink                `protobuf:"bytes,4,opt,name=uplink,proto3" json:"uplink,omitempty"`       // absent: unchanged
 	Listeners     *ListenerList          `protobuf:"bytes,5,opt,name=listeners,proto3" json:"listeners,omitempty"` // absent: unchanged
+	Addresses     *AddressList           `protobuf:"bytes,6,opt,name=addresses,proto3" json:"addresses,omitempty"` // absent: unchanged
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -394,6 +411,13 @@ func (x *Delta) GetUplink() *Uplink {
 func (x *Delta) GetListeners() *ListenerList {
 	if x != nil {
 		return x.Listeners
+	}
+	return nil
+}
+
+func (x *Delta) GetAddresses() *AddressList {
+	if x != nil {
+		return x.Addresses
 	}
 	return nil
 }
@@ -588,6 +612,60 @@ func (x *ListenerList) GetListeners() []*Listener {
 	return nil
 }
 
+// AddressList is what the host knows of addresses that are no tenant's: 4 bytes
+// each, none twice, none of loopback, link-local, multicast or a reserved range.
+type AddressList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Addresses     [][]byte               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`     // the host's on all its devices, but the uplink's
+	Controllers   [][]byte               `protobuf:"bytes,2,rep,name=controllers,proto3" json:"controllers,omitempty"` // its controllers', by name, by OpenFlow target, by stream
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddressList) Reset() {
+	*x = AddressList{}
+	mi := &file_hostlink_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddressList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddressList) ProtoMessage() {}
+
+func (x *AddressList) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddressList.ProtoReflect.Descriptor instead.
+func (*AddressList) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AddressList) GetAddresses() [][]byte {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *AddressList) GetControllers() [][]byte {
+	if x != nil {
+		return x.Controllers
+	}
+	return nil
+}
+
 // Endpoint is one container interface.
 type Endpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -606,7 +684,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +696,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +709,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{7}
+	return file_hostlink_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Endpoint) GetName() string {
@@ -708,7 +786,7 @@ type EndpointRef struct {
 
 func (x *EndpointRef) Reset() {
 	*x = EndpointRef{}
-	mi := &file_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +798,7 @@ func (x *EndpointRef) String() string {
 func (*EndpointRef) ProtoMessage() {}
 
 func (x *EndpointRef) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +811,7 @@ func (x *EndpointRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointRef.ProtoReflect.Descriptor instead.
 func (*EndpointRef) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{8}
+	return file_hostlink_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EndpointRef) GetVpc() string {
@@ -765,7 +843,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +855,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +868,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{9}
+	return file_hostlink_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LeaseRequest) GetId() uint64 {
@@ -847,7 +925,7 @@ type LeaseRelease struct {
 
 func (x *LeaseRelease) Reset() {
 	*x = LeaseRelease{}
-	mi := &file_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +937,7 @@ func (x *LeaseRelease) String() string {
 func (*LeaseRelease) ProtoMessage() {}
 
 func (x *LeaseRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +950,7 @@ func (x *LeaseRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRelease.ProtoReflect.Descriptor instead.
 func (*LeaseRelease) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{10}
+	return file_hostlink_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LeaseRelease) GetVpc() string {
@@ -908,7 +986,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +998,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1011,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{11}
+	return file_hostlink_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Welcome) GetControllers() []string {
@@ -969,7 +1047,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1059,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1072,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{12}
+	return file_hostlink_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Ack) GetSeq() uint64 {
@@ -1022,7 +1100,7 @@ type EndpointError struct {
 
 func (x *EndpointError) Reset() {
 	*x = EndpointError{}
-	mi := &file_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1112,7 @@ func (x *EndpointError) String() string {
 func (*EndpointError) ProtoMessage() {}
 
 func (x *EndpointError) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1125,7 @@ func (x *EndpointError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointError.ProtoReflect.Descriptor instead.
 func (*EndpointError) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{13}
+	return file_hostlink_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EndpointError) GetVpc() string {
@@ -1084,7 +1162,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1174,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1187,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{14}
+	return file_hostlink_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Lease) GetId() uint64 {
@@ -1155,20 +1233,23 @@ const file_hostlink_proto_rawDesc = "" +
 	"\awelcome\x18\x01 \x01(\v2\x16.daoli.host.v1.WelcomeH\x00R\awelcome\x12&\n" +
 	"\x03ack\x18\x02 \x01(\v2\x12.daoli.host.v1.AckH\x00R\x03ack\x12,\n" +
 	"\x05lease\x18\x03 \x01(\v2\x14.daoli.host.v1.LeaseH\x00R\x05leaseB\x05\n" +
-	"\x03msg\"\xe5\x01\n" +
+	"\x03msg\"\xa5\x02\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x12\n" +
 	"\x04dpid\x18\x03 \x01(\x04R\x04dpid\x12-\n" +
 	"\x06uplink\x18\x04 \x01(\v2\x15.daoli.host.v1.UplinkR\x06uplink\x125\n" +
 	"\tlisteners\x18\x05 \x03(\v2\x17.daoli.host.v1.ListenerR\tlisteners\x125\n" +
-	"\tendpoints\x18\x06 \x03(\v2\x17.daoli.host.v1.EndpointR\tendpoints\"\xdc\x01\n" +
+	"\tendpoints\x18\x06 \x03(\v2\x17.daoli.host.v1.EndpointR\tendpoints\x12\x1c\n" +
+	"\taddresses\x18\a \x03(\fR\taddresses\x12 \n" +
+	"\vcontrollers\x18\b \x03(\fR\vcontrollers\"\x96\x02\n" +
 	"\x05Delta\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12'\n" +
 	"\x02up\x18\x02 \x03(\v2\x17.daoli.host.v1.EndpointR\x02up\x12.\n" +
 	"\x04down\x18\x03 \x03(\v2\x1a.daoli.host.v1.EndpointRefR\x04down\x12-\n" +
 	"\x06uplink\x18\x04 \x01(\v2\x15.daoli.host.v1.UplinkR\x06uplink\x129\n" +
-	"\tlisteners\x18\x05 \x01(\v2\x1b.daoli.host.v1.ListenerListR\tlisteners\"\xb5\x01\n" +
+	"\tlisteners\x18\x05 \x01(\v2\x1b.daoli.host.v1.ListenerListR\tlisteners\x128\n" +
+	"\taddresses\x18\x06 \x01(\v2\x1a.daoli.host.v1.AddressListR\taddresses\"\xb5\x01\n" +
 	"\x06Uplink\x12\x16\n" +
 	"\x06ofport\x18\x01 \x01(\rR\x06ofport\x12\x10\n" +
 	"\x03mac\x18\x02 \x01(\fR\x03mac\x12\x0e\n" +
@@ -1183,7 +1264,10 @@ const file_hostlink_proto_rawDesc = "" +
 	"\x05proto\x18\x01 \x01(\rR\x05proto\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\"E\n" +
 	"\fListenerList\x125\n" +
-	"\tlisteners\x18\x01 \x03(\v2\x17.daoli.host.v1.ListenerR\tlisteners\"\xaa\x02\n" +
+	"\tlisteners\x18\x01 \x03(\v2\x17.daoli.host.v1.ListenerR\tlisteners\"M\n" +
+	"\vAddressList\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\fR\taddresses\x12 \n" +
+	"\vcontrollers\x18\x02 \x03(\fR\vcontrollers\"\xaa\x02\n" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x10\n" +
@@ -1243,7 +1327,7 @@ func file_hostlink_proto_rawDescGZIP() []byte {
 	return file_hostlink_proto_rawDescData
 }
 
-var file_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_hostlink_proto_goTypes = []any{
 	(*HostMsg)(nil),       // 0: daoli.host.v1.HostMsg
 	(*ControllerMsg)(nil), // 1: daoli.host.v1.ControllerMsg
@@ -1252,41 +1336,43 @@ var file_hostlink_proto_goTypes = []any{
 	(*Uplink)(nil),        // 4: daoli.host.v1.Uplink
 	(*Listener)(nil),      // 5: daoli.host.v1.Listener
 	(*ListenerList)(nil),  // 6: daoli.host.v1.ListenerList
-	(*Endpoint)(nil),      // 7: daoli.host.v1.Endpoint
-	(*EndpointRef)(nil),   // 8: daoli.host.v1.EndpointRef
-	(*LeaseRequest)(nil),  // 9: daoli.host.v1.LeaseRequest
-	(*LeaseRelease)(nil),  // 10: daoli.host.v1.LeaseRelease
-	(*Welcome)(nil),       // 11: daoli.host.v1.Welcome
-	(*Ack)(nil),           // 12: daoli.host.v1.Ack
-	(*EndpointError)(nil), // 13: daoli.host.v1.EndpointError
-	(*Lease)(nil),         // 14: daoli.host.v1.Lease
-	nil,                   // 15: daoli.host.v1.Endpoint.LabelsEntry
+	(*AddressList)(nil),   // 7: daoli.host.v1.AddressList
+	(*Endpoint)(nil),      // 8: daoli.host.v1.Endpoint
+	(*EndpointRef)(nil),   // 9: daoli.host.v1.EndpointRef
+	(*LeaseRequest)(nil),  // 10: daoli.host.v1.LeaseRequest
+	(*LeaseRelease)(nil),  // 11: daoli.host.v1.LeaseRelease
+	(*Welcome)(nil),       // 12: daoli.host.v1.Welcome
+	(*Ack)(nil),           // 13: daoli.host.v1.Ack
+	(*EndpointError)(nil), // 14: daoli.host.v1.EndpointError
+	(*Lease)(nil),         // 15: daoli.host.v1.Lease
+	nil,                   // 16: daoli.host.v1.Endpoint.LabelsEntry
 }
 var file_hostlink_proto_depIdxs = []int32{
 	2,  // 0: daoli.host.v1.HostMsg.hello:type_name -> daoli.host.v1.Hello
 	3,  // 1: daoli.host.v1.HostMsg.delta:type_name -> daoli.host.v1.Delta
-	9,  // 2: daoli.host.v1.HostMsg.lease_request:type_name -> daoli.host.v1.LeaseRequest
-	10, // 3: daoli.host.v1.HostMsg.lease_release:type_name -> daoli.host.v1.LeaseRelease
-	11, // 4: daoli.host.v1.ControllerMsg.welcome:type_name -> daoli.host.v1.Welcome
-	12, // 5: daoli.host.v1.ControllerMsg.ack:type_name -> daoli.host.v1.Ack
-	14, // 6: daoli.host.v1.ControllerMsg.lease:type_name -> daoli.host.v1.Lease
+	10, // 2: daoli.host.v1.HostMsg.lease_request:type_name -> daoli.host.v1.LeaseRequest
+	11, // 3: daoli.host.v1.HostMsg.lease_release:type_name -> daoli.host.v1.LeaseRelease
+	12, // 4: daoli.host.v1.ControllerMsg.welcome:type_name -> daoli.host.v1.Welcome
+	13, // 5: daoli.host.v1.ControllerMsg.ack:type_name -> daoli.host.v1.Ack
+	15, // 6: daoli.host.v1.ControllerMsg.lease:type_name -> daoli.host.v1.Lease
 	4,  // 7: daoli.host.v1.Hello.uplink:type_name -> daoli.host.v1.Uplink
 	5,  // 8: daoli.host.v1.Hello.listeners:type_name -> daoli.host.v1.Listener
-	7,  // 9: daoli.host.v1.Hello.endpoints:type_name -> daoli.host.v1.Endpoint
-	7,  // 10: daoli.host.v1.Delta.up:type_name -> daoli.host.v1.Endpoint
-	8,  // 11: daoli.host.v1.Delta.down:type_name -> daoli.host.v1.EndpointRef
+	8,  // 9: daoli.host.v1.Hello.endpoints:type_name -> daoli.host.v1.Endpoint
+	8,  // 10: daoli.host.v1.Delta.up:type_name -> daoli.host.v1.Endpoint
+	9,  // 11: daoli.host.v1.Delta.down:type_name -> daoli.host.v1.EndpointRef
 	4,  // 12: daoli.host.v1.Delta.uplink:type_name -> daoli.host.v1.Uplink
 	6,  // 13: daoli.host.v1.Delta.listeners:type_name -> daoli.host.v1.ListenerList
-	5,  // 14: daoli.host.v1.ListenerList.listeners:type_name -> daoli.host.v1.Listener
-	15, // 15: daoli.host.v1.Endpoint.labels:type_name -> daoli.host.v1.Endpoint.LabelsEntry
-	13, // 16: daoli.host.v1.Ack.errors:type_name -> daoli.host.v1.EndpointError
-	0,  // 17: daoli.host.v1.HostLink.Connect:input_type -> daoli.host.v1.HostMsg
-	1,  // 18: daoli.host.v1.HostLink.Connect:output_type -> daoli.host.v1.ControllerMsg
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	7,  // 14: daoli.host.v1.Delta.addresses:type_name -> daoli.host.v1.AddressList
+	5,  // 15: daoli.host.v1.ListenerList.listeners:type_name -> daoli.host.v1.Listener
+	16, // 16: daoli.host.v1.Endpoint.labels:type_name -> daoli.host.v1.Endpoint.LabelsEntry
+	14, // 17: daoli.host.v1.Ack.errors:type_name -> daoli.host.v1.EndpointError
+	0,  // 18: daoli.host.v1.HostLink.Connect:input_type -> daoli.host.v1.HostMsg
+	1,  // 19: daoli.host.v1.HostLink.Connect:output_type -> daoli.host.v1.ControllerMsg
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_hostlink_proto_init() }
@@ -1311,7 +1397,7 @@ func file_hostlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hostlink_proto_rawDesc), len(file_hostlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

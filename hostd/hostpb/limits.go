@@ -1,6 +1,7 @@
 package hostpb
 
 import (
+	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,6 +21,7 @@ const (
 	MaxLabelText = 256     // bytes of a label's value
 	MaxErrorText = 1024    // bytes
 	MaxTargets   = 64      // controllers in one Welcome
+	MaxAddresses = 1024    // in each list of an AddressList
 )
 
 // Port numbers on a host's bridge. Uplinks and internal ports lie below
@@ -53,6 +55,16 @@ func ValidHostName(s string) bool {
 func ValidVPCID(s string) bool {
 	tenant, name, ok := strings.Cut(s, "/")
 	return ok && ValidName(tenant) && ValidName(name)
+}
+
+// ValidAddress reports whether a may stand in an AddressList: an IPv4 address
+// that is not reserved for everybody anyway.
+func ValidAddress(a netip.Addr) bool {
+	if !a.Is4() {
+		return false
+	}
+	first := a.As4()[0]
+	return first != 0 && first < 224 && !a.IsLoopback() && !a.IsLinkLocalUnicast()
 }
 
 // ValidText reports whether s is printable UTF-8 of at most limit bytes.

@@ -2,6 +2,7 @@ package hostpb_test
 
 import (
 	"maps"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,5 +66,20 @@ func TestValidLabelsBoundsKeysValuesAndCount(t *testing.T) {
 		if got := hostpb.ValidLabels(tt.labels); got != tt.want {
 			t.Errorf("%s: ValidLabels = %v; want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestAddressesOfListsAreThoseThatAreNotReservedForEverybody(t *testing.T) {
+	for text, want := range map[string]bool{
+		"172.31.250.1": true, "10.1.0.2": true, "169.253.255.255": true, "169.255.0.0": true, "1.0.0.0": true, "223.255.255.255": true,
+		"0.0.0.0": false, "0.255.255.255": false, "127.0.0.1": false, "127.255.255.254": false, "169.254.0.0": false, "169.254.255.255": false,
+		"224.0.0.0": false, "239.1.2.3": false, "240.0.0.1": false, "255.255.255.255": false, "::1": false, "2001:db8::1": false, "::ffff:10.1.0.2": false,
+	} {
+		if got := hostpb.ValidAddress(netip.MustParseAddr(text)); got != want {
+			t.Errorf("ValidAddress(%s) = %v; want %v", text, got, want)
+		}
+	}
+	if hostpb.ValidAddress(netip.Addr{}) {
+		t.Error("ValidAddress of no address = true")
 	}
 }

@@ -3,6 +3,7 @@ package nic
 import (
 	"encoding/binary"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -115,5 +116,28 @@ func TestListenersFindsOurOwn(t *testing.T) {
 	}
 	if none, err := Listeners(65535); err != nil || len(none) > 2 {
 		t.Errorf("Listeners(65535) = %v, %v", none, err)
+	}
+}
+
+func TestAddressesAreOursOnAllDevices(t *testing.T) {
+	got, err := Addresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := p.Addr().Is4(); slices.Contains(got, p.Addr()) != want {
+			t.Errorf("Addresses = %v; want %s among them: %v", got, p.Addr(), want)
+		}
+	}
+	if !slices.IsSortedFunc(got, netip.Addr.Compare) || len(slices.Compact(slices.Clone(got))) != len(got) {
+		t.Errorf("Addresses = %v; want them sorted, each once", got)
 	}
 }

@@ -16,6 +16,14 @@ type Host struct {
 	DPID      uint64
 	Link      Link
 	Listeners []Listener
+	Addresses
+}
+
+// Addresses are the IPv4 addresses that no tenant may take for outside ones, as
+// the host knows them: sorted, within the contract's limits.
+type Addresses struct {
+	Own         []netip.Addr // on all devices, but the uplink's
+	Controllers []netip.Addr
 }
 
 // Link is how the host reaches the underlay.
@@ -39,6 +47,7 @@ func HelloMsg(h Host, endpoints []endpoint.Endpoint) *hostpb.HostMsg {
 	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Hello{Hello: &hostpb.Hello{
 		Host: h.Name, BootId: h.BootID, Dpid: h.DPID,
 		Uplink: linkPB(h.Link), Listeners: listenersPB(h.Listeners), Endpoints: endpointsPB(endpoints),
+		Addresses: addressesPB(h.Own), Controllers: addressesPB(h.Controllers),
 	}}}
 }
 
@@ -60,6 +69,13 @@ func LinkMsg(seq uint64, l Link) *hostpb.HostMsg {
 func ListenersMsg(seq uint64, ls []Listener) *hostpb.HostMsg {
 	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{
 		Seq: seq, Listeners: &hostpb.ListenerList{Listeners: listenersPB(ls)},
+	}}}
+}
+
+// AddressesMsg returns a delta about the addresses.
+func AddressesMsg(seq uint64, a Addresses) *hostpb.HostMsg {
+	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{
+		Seq: seq, Addresses: &hostpb.AddressList{Addresses: addressesPB(a.Own), Controllers: addressesPB(a.Controllers)},
 	}}}
 }
 
@@ -110,6 +126,14 @@ func listenersPB(ls []Listener) []*hostpb.Listener {
 	out := make([]*hostpb.Listener, 0, len(ls))
 	for _, l := range ls {
 		out = append(out, &hostpb.Listener{Proto: uint32(l.Proto), Port: uint32(l.Port)})
+	}
+	return out
+}
+
+func addressesPB(as []netip.Addr) [][]byte {
+	out := make([][]byte, 0, len(as))
+	for _, a := range as {
+		out = append(out, a.AsSlice())
 	}
 	return out
 }

@@ -9,12 +9,15 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/peer"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/hostpb"
@@ -45,8 +48,12 @@ type (
 	// Opened tells that a controller listens. Whoever handles it sends the Hello,
 	// before anything else.
 	Opened struct{ Session *Session }
-	// Welcomed is the Welcome.
-	Welcomed struct{ Welcome *hostpb.Welcome }
+	// Welcomed is the Welcome. From is the address that the stream goes to, unless
+	// it isn't known or isn't IPv4.
+	Welcomed struct {
+		Welcome *hostpb.Welcome
+		From    netip.Addr
+	}
 	// Closed tells that Session ended. No event of it follows.
 	Closed struct {
 		Session *Session
@@ -149,7 +156,7 @@ func (c *Client) receive(stream grpc.BidiStreamingClient[hostpb.HostMsg, hostpb.
 		case m.GetWelcome() != nil:
 			welcomed = true
 			slow.Stop()
-			c.cfg.Handle(Welcomed{m.GetWelcome()})
+			c.cfg.Handle(Welcomed{m.GetWelcome(), remote(stream.Context())})
 		case !welcomed:
 			return false, errors.New("the controller's first message is no welcome")
 		case m.GetAck() != nil:
@@ -158,6 +165,23 @@ func (c *Client) receive(stream grpc.BidiStreamingClient[hostpb.HostMsg, hostpb.
 			c.cfg.Handle(Leased{m.GetLease()})
 		}
 	}
+}
+
+// remote returns the IPv4 address that a stream goes to, or none. It is known
+// once a message came.
+func remote(ctx context.Context) netip.Addr {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return netip.Addr{}
+	}
+	tcp, ok := p.Addr.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	if a := tcp.AddrPort().Addr().Unmap(); a.Is4() {
+		return a
+	}
+	return netip.Addr{}
 }
 
 func problems(a *hostpb.Ack) map[endpoint.Ref]string {

@@ -118,6 +118,9 @@ func host() uplink.Host {
 			NextHop: netip.MustParseAddr("172.31.1.254"), NextHopMAC: endpoint.MAC{2, 0, 0, 0, 1, 0xfe}, MTU: 1500,
 		},
 		Listeners: []uplink.Listener{{Proto: 6, Port: 22222}},
+		Addresses: uplink.Addresses{
+			Own: []netip.Addr{netip.MustParseAddr("172.17.0.1"), netip.MustParseAddr("192.0.2.1")}, Controllers: []netip.Addr{netip.MustParseAddr("172.31.250.1")},
+		},
 	}
 }
 
@@ -136,7 +139,11 @@ func TestMessagesArriveAsMeant(t *testing.T) {
 	c := startClient(t, ctl.addr)
 	s := next[uplink.Opened](t, c).Session
 	s.Send(uplink.HelloMsg(host(), []endpoint.Endpoint{web1()}))
-	w := next[uplink.Welcomed](t, c).Welcome
+	welcomed := next[uplink.Welcomed](t, c)
+	w := welcomed.Welcome
+	if from := netip.MustParseAddr("127.0.0.1"); welcomed.From != from {
+		t.Errorf("welcome from %s; want %s", welcomed.From, from)
+	}
 	if !slices.Equal(w.GetControllers(), []string{"tcp:172.31.250.1:6653"}) || w.GetWireValue() != 0x4000 || w.GetWireMask() != 0xe000 {
 		t.Errorf("welcome = %v", w)
 	}
@@ -152,6 +159,7 @@ func TestMessagesArriveAsMeant(t *testing.T) {
 	if diff := cmp.Diff(inventory.HostReport{
 		Name: "h1", BootID: "boot", DPID: 0x020000000101, Uplink: link,
 		Listeners: []inventory.Listener{{Proto: packet.TCP, Port: 22222}}, Endpoints: []inventory.EndpointReport{report},
+		AddressLists: inventory.AddressLists{Addresses: host().Own, Controllers: host().Controllers},
 	}, await(t, "hello", ctl.hellos), compare); diff != "" {
 		t.Errorf("hello (-want +got):\n%s", diff)
 	}
@@ -163,12 +171,16 @@ func TestMessagesArriveAsMeant(t *testing.T) {
 		t.Errorf("delta (-want +got):\n%s", diff)
 	}
 	s.Send(uplink.LinkMsg(2, host().Link))
-	if d := await(t, "delta", ctl.deltas); d.Uplink == nil || *d.Uplink != link || d.Listeners != nil {
+	if d := await(t, "delta", ctl.deltas); d.Uplink == nil || *d.Uplink != link || d.Listeners != nil || d.Addresses != nil {
 		t.Errorf("delta about the uplink = %+v", d)
 	}
 	s.Send(uplink.ListenersMsg(3, nil))
 	if d := await(t, "delta", ctl.deltas); d.Listeners == nil || len(*d.Listeners) != 0 || d.Uplink != nil {
 		t.Errorf("delta about the listeners = %+v", d)
+	}
+	s.Send(uplink.AddressesMsg(4, uplink.Addresses{Own: host().Own[:1]}))
+	if diff := cmp.Diff(inventory.HostDelta{Seq: 4, Addresses: &inventory.AddressLists{Addresses: host().Own[:1]}}, await(t, "delta", ctl.deltas), compare, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("delta about the addresses (-want +got):\n%s", diff)
 	}
 }
 

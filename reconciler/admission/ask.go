@@ -63,11 +63,12 @@ func Reserved(a netip.Addr) bool {
 }
 
 func reserved(snap *inventory.Snapshot, a netip.Addr) bool {
-	return Reserved(a) || snap.HostByUnderlay(a) != nil
+	return Reserved(a) || snap.HostOrController(a)
 }
 
 // opened reports whether the operator lets rules speak of a reserved address: an
 // egress peer outside tenants/ has a cidr within the hosts' range that holds it.
+// That may be a controller's too, but none that lies elsewhere.
 func opened(snap *inventory.Snapshot, a netip.Addr) bool {
 	for _, c := range snap.Net.OperatorCIDRs {
 		if !c.Contains(a) {

@@ -24,6 +24,14 @@ func web1(s *inventory.Snapshot) *inventory.Endpoint {
 	return s.EndpointByName(inventory.EndpointRef{VPC: "acme/prod", Name: "web1"})
 }
 
+func addrs(texts ...string) []netip.Addr {
+	out := make([]netip.Addr, 0, len(texts))
+	for _, s := range texts {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
+}
+
 // TestAddressIsClassifiedBeforeThePolicyIsAsked asks a policy that allows
 // everything about one address, as a destination and as a source.
 func TestAddressIsClassifiedBeforeThePolicyIsAsked(t *testing.T) {
@@ -51,9 +59,24 @@ func TestAddressIsClassifiedBeforeThePolicyIsAsked(t *testing.T) {
 		{name: "a host, opened alone", addr: "172.31.2.1", change: operator("172.31.2.1/32"), to: asked, from: policy.ReasonAddressReserved},
 		{name: "a host, another opened", addr: "172.31.2.1", change: operator("172.31.1.0/24"), to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
 		{name: "a host, a wider range", addr: "172.31.2.1", change: operator("172.31.0.0/16"), to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
+		{name: "another address of a host", addr: "192.0.2.1", to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
+		{name: "beside it", addr: "192.0.2.2", to: asked, from: asked},
+		{name: "another address of a host, opened elsewhere", addr: "192.0.2.1", change: operator("192.0.2.0/24"), to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
+		{name: "another address in the hosts' range", addr: "172.31.1.9", to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
+		{name: "another address in the hosts' range, opened", addr: "172.31.1.9", change: operator("172.31.1.0/24"), to: asked, from: policy.ReasonAddressReserved},
+		{name: "a host's address that an endpoint has", addr: "10.1.0.3", to: asked, from: policy.ReasonNoEndpoint, server: "web2"},
+		{name: "a host's address in a subnet", addr: "10.1.0.78", to: policy.ReasonNoEndpoint, from: policy.ReasonNoEndpoint},
+		{name: "a controller", addr: "172.31.250.1", to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
+		{name: "beside a controller", addr: "172.31.250.2", to: asked, from: asked},
+		{name: "a controller, opened elsewhere", addr: "172.31.250.1", change: operator("172.31.250.1/32"), to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
+		{name: "a controller in the hosts' range", addr: "172.31.3.250", to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
+		{name: "a controller in the hosts' range, opened", addr: "172.31.3.250", change: operator("172.31.3.250/32"), to: asked, from: policy.ReasonAddressReserved},
+		{name: "a controller in the hosts' range, another opened", addr: "172.31.3.250", change: operator("172.31.3.0/25"), to: policy.ReasonAddressReserved, from: policy.ReasonAddressReserved},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := peered()
+			w.Hosts[0].Addresses = addrs("172.31.1.9", "192.0.2.1", "10.1.0.3", "10.1.0.78")
+			w.Hosts[2].Controllers = addrs("172.31.250.1", "172.31.3.250")
 			if tt.change != nil {
 				tt.change(w)
 			}

@@ -19,7 +19,7 @@ func (e *Engine) revisionLoaded(now time.Time, pol Policy) []Effect {
 	if first {
 		for _, name := range e.order {
 			h := e.hosts[name]
-			out = append(out, e.resync(h.report.DPID)...)
+			out = append(out, e.resync(now, h.report.DPID)...)
 			out = append(out, e.ackWhenIn(name, h.lastSeq)...)
 		}
 	}
@@ -39,7 +39,11 @@ func (e *Engine) hostUp(now time.Time, ev HostUp) []Effect {
 		e.order = append(e.order, r.Name)
 	}
 	e.hosts[r.Name] = &host{report: r, conn: ev.Conn}
-	out := append(e.rebuild(now), e.resync(r.DPID)...)
+	if e.switches[r.DPID] == nil {
+		e.sessions.Step(now, session.SwitchLost{DPID: r.DPID})
+	}
+	out := append(e.rebuild(now), e.resync(now, r.DPID)...)
+	out = append(out, e.settleOthers(now, r.DPID)...)
 	return append(out, e.ackWhenIn(r.Name, 0)...)
 }
 

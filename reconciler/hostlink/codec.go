@@ -49,6 +49,9 @@ func decodeReport(h *hostpb.Hello) (inventory.HostReport, error) {
 	if r.Listeners, err = decodeListeners(h.GetListeners()); err != nil {
 		return r, err
 	}
+	if r.AddressLists, err = decodeAddressLists(h); err != nil {
+		return r, err
+	}
 	r.Endpoints, err = decodeEndpoints(h.GetEndpoints())
 	return r, err
 }
@@ -78,6 +81,13 @@ func decodeDelta(d *hostpb.Delta) (inventory.HostDelta, error) {
 			return out, fmt.Errorf("delta %d: %w", out.Seq, err)
 		}
 		out.Listeners = &l
+	}
+	if d.GetAddresses() != nil {
+		l, err := decodeAddressLists(d.GetAddresses())
+		if err != nil {
+			return out, fmt.Errorf("delta %d: %w", out.Seq, err)
+		}
+		out.Addresses = &l
 	}
 	return out, nil
 }
@@ -131,6 +141,49 @@ func decodeListeners(ls []*hostpb.Listener) ([]inventory.Listener, error) {
 		}
 		seen[v] = true
 		out = append(out, v)
+	}
+	return out, nil
+}
+
+// decodeAddressLists reads both lists of a Hello or of an AddressList.
+func decodeAddressLists(m interface {
+	GetAddresses() [][]byte
+	GetControllers() [][]byte
+}) (inventory.AddressLists, error) {
+	var out inventory.AddressLists
+	var err error
+	if out.Addresses, err = decodeAddresses(m.GetAddresses()); err != nil {
+		return inventory.AddressLists{}, fmt.Errorf("addresses: %w", err)
+	}
+	if out.Controllers, err = decodeAddresses(m.GetControllers()); err != nil {
+		return inventory.AddressLists{}, fmt.Errorf("controllers: %w", err)
+	}
+	return out, nil
+}
+
+// decodeAddresses returns nil for none.
+func decodeAddresses(list [][]byte) ([]netip.Addr, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	if len(list) > hostpb.MaxAddresses {
+		return nil, fmt.Errorf("%d are more than %d", len(list), hostpb.MaxAddresses)
+	}
+	out := make([]netip.Addr, 0, len(list))
+	seen := make(map[netip.Addr]bool, len(list))
+	for _, b := range list {
+		if len(b) != 4 {
+			return nil, fmt.Errorf("IPv4 address of %d bytes", len(b))
+		}
+		a := netip.AddrFrom4([4]byte(b))
+		if !hostpb.ValidAddress(a) {
+			return nil, fmt.Errorf("%s is reserved for everybody, and no host's", a)
+		}
+		if seen[a] {
+			return nil, fmt.Errorf("%s twice", a)
+		}
+		seen[a] = true
+		out = append(out, a)
 	}
 	return out, nil
 }

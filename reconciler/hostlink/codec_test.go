@@ -1,6 +1,7 @@
 package hostlink
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/daolinet/daolinet/hostd/hostpb"
+	"github.com/daolinet/daolinet/reconciler/inventory"
 )
 
 func wellFormed() *hostpb.Hello {
@@ -20,7 +22,17 @@ func wellFormed() *hostpb.Hello {
 		},
 		Listeners: []*hostpb.Listener{{Proto: 17, Port: 16384}, {Proto: 6, Port: 16384}},
 		Endpoints: []*hostpb.Endpoint{endpoint(0), endpoint(1)},
+		Addresses: [][]byte{{172, 17, 0, 1}, {192, 0, 2, 1}}, Controllers: [][]byte{{172, 31, 250, 1}},
 	}
+}
+
+// addresses returns n different ones.
+func addresses(n int) [][]byte {
+	out := make([][]byte, n)
+	for i := range out {
+		out[i] = []byte{10, 200, byte(i >> 8), byte(i)}
+	}
+	return out
 }
 
 func endpoint(i int) *hostpb.Endpoint {
@@ -67,6 +79,22 @@ func TestHelloIsValidated(t *testing.T) {
 		{"listener port zero", func(h *hostpb.Hello) { h.Listeners[0].Port = 0 }, "port 0"},
 		{"listener port wraps", func(h *hostpb.Hello) { h.Listeners[0].Port = 65536 + 80 }, "port 65616"},
 		{"listener twice", func(h *hostpb.Hello) { h.Listeners[0].Proto = 6 }, "twice"},
+		{"no addresses, no controllers", func(h *hostpb.Hello) { h.Addresses, h.Controllers = nil, nil }, ""},
+		{"an address that is a controller's too", func(h *hostpb.Hello) { h.Addresses = h.Controllers }, ""},
+		{"as many addresses as may be", func(h *hostpb.Hello) {
+			h.Addresses, h.Controllers = addresses(hostpb.MaxAddresses), addresses(hostpb.MaxAddresses)
+		}, ""},
+		{"too many addresses", func(h *hostpb.Hello) { h.Addresses = addresses(hostpb.MaxAddresses + 1) }, "addresses: 1025 are more"},
+		{"too many controllers", func(h *hostpb.Hello) { h.Controllers = addresses(hostpb.MaxAddresses + 1) }, "controllers: 1025 are more"},
+		{"address twice", func(h *hostpb.Hello) { h.Addresses[0] = h.Addresses[1] }, "192.0.2.1 twice"},
+		{"address empty", func(h *hostpb.Hello) { h.Addresses[0] = nil }, "0 bytes"},
+		{"address IPv6", func(h *hostpb.Hello) { h.Addresses[0] = make([]byte, 16) }, "16 bytes"},
+		{"address loopback", func(h *hostpb.Hello) { h.Addresses[0] = []byte{127, 0, 0, 1} }, "127.0.0.1 is reserved"},
+		{"address link-local", func(h *hostpb.Hello) { h.Addresses[0] = []byte{169, 254, 1, 1} }, "169.254.1.1 is reserved"},
+		{"address any", func(h *hostpb.Hello) { h.Addresses[0] = make([]byte, 4) }, "0.0.0.0 is reserved"},
+		{"controller multicast", func(h *hostpb.Hello) { h.Controllers[0][0] = 224 }, "224.31.250.1 is reserved"},
+		{"controller broadcast", func(h *hostpb.Hello) { h.Controllers[0] = []byte{255, 255, 255, 255} }, "reserved"},
+		{"controller by name", func(h *hostpb.Hello) { h.Controllers[0] = []byte("ctl.example") }, "11 bytes"},
 		{"endpoint name", func(h *hostpb.Hello) { h.Endpoints[0].Name = "Web 1" }, "Web 1"},
 		{"endpoint tenant", func(h *hostpb.Hello) { h.Endpoints[0].Tenant = "acme/x" }, "acme/x"},
 		{"endpoint vpc", func(h *hostpb.Hello) { h.Endpoints[0].Vpc = "" }, "name"},
@@ -147,6 +175,15 @@ func TestOtherMessagesAreValidated(t *testing.T) {
 		{"delta, listeners", delta(func(d *hostpb.Delta) {
 			d.Listeners = &hostpb.ListenerList{Listeners: []*hostpb.Listener{{}}}
 		}), false},
+		{"delta, addresses", delta(func(d *hostpb.Delta) {
+			d.Addresses = &hostpb.AddressList{Addresses: addresses(2), Controllers: addresses(1)}
+		}), true},
+		{"delta, no address left", delta(func(d *hostpb.Delta) { d.Addresses = &hostpb.AddressList{} }), true},
+		{"delta, address", delta(func(d *hostpb.Delta) { d.Addresses = &hostpb.AddressList{Addresses: [][]byte{{1}}} }), false},
+		{"delta, controller", delta(func(d *hostpb.Delta) { d.Addresses = &hostpb.AddressList{Controllers: [][]byte{{127, 0, 0, 1}}} }), false},
+		{"delta, many addresses", delta(func(d *hostpb.Delta) {
+			d.Addresses = &hostpb.AddressList{Addresses: addresses(hostpb.MaxAddresses + 1)}
+		}), false},
 	}
 	for _, tt := range tests {
 		if err := decode(tt.msg); (err == nil) != tt.ok {
@@ -160,6 +197,8 @@ func FuzzDecode(f *testing.F) {
 	for _, m := range []*hostpb.HostMsg{
 		{Msg: &hostpb.HostMsg_Hello{Hello: wellFormed()}},
 		{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{Seq: 1, Up: []*hostpb.Endpoint{endpoint(1)}, Down: []*hostpb.EndpointRef{{Vpc: "a/b", Name: "c"}}}}},
+		{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{Seq: 2, Addresses: &hostpb.AddressList{Addresses: addresses(3), Controllers: addresses(1)}}}},
+		{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{Seq: 3, Addresses: &hostpb.AddressList{Addresses: [][]byte{{127, 0, 0, 1}, nil}}}}},
 		{Msg: &hostpb.HostMsg_LeaseRequest{LeaseRequest: &hostpb.LeaseRequest{Id: 1, Tenant: "a", Vpc: "b", Subnet: "c", Name: "d"}}},
 		{Msg: &hostpb.HostMsg_LeaseRelease{LeaseRelease: &hostpb.LeaseRelease{Vpc: "a/b", Ip: []byte{1, 2, 3, 4}, Name: "c"}}},
 		{},
@@ -184,8 +223,35 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("accepted %+v", e)
 			}
 		}
+		if err == nil {
+			checkLists(t, r.AddressLists)
+		}
+		if d, err := decodeDelta(m.GetDelta()); err == nil && d.Addresses != nil {
+			checkLists(t, *d.Addresses)
+		}
 		var seq uint64
 		s := &Server{cfg: Config{Handler: silent{}}}
 		_ = s.dispatch(newConn(1), &m, &seq)
 	})
+}
+
+// checkLists checks that accepted lists are within the contract.
+func checkLists(t *testing.T, l inventory.AddressLists) {
+	t.Helper()
+	for _, list := range [][]netip.Addr{l.Addresses, l.Controllers} {
+		if len(list) > hostpb.MaxAddresses || slices.ContainsFunc(list, func(a netip.Addr) bool { return !hostpb.ValidAddress(a) }) {
+			t.Errorf("accepted the addresses %v", list)
+		}
+	}
+}
+
+func TestDeltaSaysWhetherTheAddressesChanged(t *testing.T) {
+	d, err := decodeDelta(&hostpb.Delta{Seq: 1})
+	if err != nil || d.Addresses != nil {
+		t.Errorf("a delta without addresses = %+v, %v; want them unchanged", d.Addresses, err)
+	}
+	d, err = decodeDelta(&hostpb.Delta{Seq: 2, Addresses: &hostpb.AddressList{Controllers: [][]byte{{172, 31, 250, 1}}}})
+	if err != nil || d.Addresses == nil || len(d.Addresses.Addresses) != 0 || !slices.Equal(d.Addresses.Controllers, []netip.Addr{netip.MustParseAddr("172.31.250.1")}) {
+		t.Errorf("a delta with a controller = %+v, %v; want it, and no address", d.Addresses, err)
+	}
 }

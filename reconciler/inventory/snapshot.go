@@ -26,6 +26,7 @@ type Snapshot struct {
 	hosts      map[string]*Host
 	byDPID     map[uint64]*Host
 	byUnderlay map[netip.Addr]*Host
+	known      map[netip.Addr]bool // what the hosts' lists hold
 	byHost     map[*Host][]*Endpoint
 	byPort     map[portKey]*Endpoint
 	byAddr     map[AddrKey]*Endpoint
@@ -64,8 +65,9 @@ func Build(in *Interner, net *spec.Network, reports []HostReport) (*Snapshot, []
 	count := make(map[string]int) // tenant -> endpoints
 	for i := range reports {
 		r := &reports[i]
-		h := &Host{Name: r.Name, BootID: r.BootID, DPID: r.DPID, Uplink: r.Uplink, Listeners: r.Listeners}
+		h := &Host{Name: r.Name, BootID: r.BootID, DPID: r.DPID, Uplink: r.Uplink, Listeners: r.Listeners, AddressLists: r.AddressLists}
 		s.hosts[h.Name], s.byDPID[h.DPID], s.byUnderlay[h.Uplink.Addr.Addr()] = h, h, h
+		s.know(&h.AddressLists)
 		for j := range r.Endpoints {
 			e := &r.Endpoints[j]
 			if text := s.refuse(h, e, count); text != "" {
@@ -85,11 +87,22 @@ func newSnapshot(in *Interner, net *spec.Network, hosts int) *Snapshot {
 		hosts:      make(map[string]*Host, hosts),
 		byDPID:     make(map[uint64]*Host, hosts),
 		byUnderlay: make(map[netip.Addr]*Host, hosts),
+		known:      make(map[netip.Addr]bool),
 		byHost:     make(map[*Host][]*Endpoint),
 		byPort:     make(map[portKey]*Endpoint),
 		byAddr:     make(map[AddrKey]*Endpoint),
 		byName:     make(map[EndpointRef]*Endpoint),
 		services:   servicesOf(net),
+	}
+}
+
+// know takes what a host says of addresses that no tenant may take for outside.
+func (s *Snapshot) know(l *AddressLists) {
+	for _, a := range l.Addresses {
+		s.known[a] = true
+	}
+	for _, a := range l.Controllers {
+		s.known[a] = true
 	}
 }
 
@@ -213,6 +226,12 @@ func (s *Snapshot) HostByDPID(dpid uint64) *Host { return s.byDPID[dpid] }
 
 // HostByUnderlay returns the host with an underlay address, or nil.
 func (s *Snapshot) HostByUnderlay(a netip.Addr) *Host { return s.byUnderlay[a] }
+
+// HostOrController reports whether an address is a host's, on the underlay or on
+// any other device, or a controller's, as far as a host knows it.
+func (s *Snapshot) HostOrController(a netip.Addr) bool {
+	return s.byUnderlay[a] != nil || s.known[a]
+}
 
 // EndpointAt returns the endpoint at a switch's port, or nil.
 func (s *Snapshot) EndpointAt(dpid uint64, port uint32) *Endpoint {

@@ -154,3 +154,26 @@ func TestIdentitiesAreEachOnceAndWithoutNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestAddressesOfHostsAndControllersAreKnown(t *testing.T) {
+	w := world.New()
+	w.Hosts[0].Addresses = []netip.Addr{netip.MustParseAddr("172.17.0.1")}
+	w.Hosts[1].Addresses = []netip.Addr{netip.MustParseAddr("172.17.0.1"), netip.MustParseAddr("198.51.100.2")}
+	w.Hosts[1].Controllers = []netip.Addr{netip.MustParseAddr("172.31.250.1")}
+	s := w.Snapshot()
+	for a, want := range map[string]bool{
+		"172.31.1.1": true, "172.17.0.1": true, "198.51.100.2": true, "172.31.250.1": true,
+		"172.31.1.2": false, "172.17.0.2": false, "172.31.250.2": false, "10.1.0.2": false,
+	} {
+		if got := s.HostOrController(netip.MustParseAddr(a)); got != want {
+			t.Errorf("HostOrController(%s) = %v; want %v", a, got, want)
+		}
+	}
+	if s.HostByUnderlay(netip.MustParseAddr("198.51.100.2")) != nil {
+		t.Error("a further address of a host is taken for its underlay address")
+	}
+	w.Hosts[0].AddressLists, w.Hosts[1].AddressLists = inventory.AddressLists{}, inventory.AddressLists{}
+	if w.Snapshot().HostOrController(netip.MustParseAddr("172.17.0.1")) {
+		t.Error("an address that no host reports any more is still reserved")
+	}
+}

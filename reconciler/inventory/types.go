@@ -16,6 +16,14 @@ type HostReport struct {
 	Uplink    Uplink
 	Listeners []Listener // the host's own sockets from the wire range's start to 65535
 	Endpoints []EndpointReport
+	AddressLists
+}
+
+// AddressLists are addresses that no tenant may take for outside ones, as one
+// host knows them.
+type AddressLists struct {
+	Addresses   []netip.Addr // the host's on all its devices, but the uplink's
+	Controllers []netip.Addr // its controllers'
 }
 
 // Uplink is how a host reaches the underlay.
@@ -57,6 +65,7 @@ type HostDelta struct {
 	Down      []EndpointRef    // gone
 	Uplink    *Uplink          // nil: unchanged
 	Listeners *[]Listener      // nil: unchanged
+	Addresses *AddressLists    // nil: unchanged
 }
 
 // EndpointRef names one endpoint.
@@ -105,4 +114,5 @@ type Host struct {
 	DPID      uint64
 	Uplink    Uplink
 	Listeners []Listener
+	AddressLists
 }
