@@ -76,10 +76,10 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 	case LeaseReleased:
 		return e.leaseReleased(now, ev)
 	case SwitchUp:
-		return e.switchUp(ev)
+		return e.switchUp(now, ev)
 	case SwitchDown:
 		delete(e.switches, ev.DPID)
-		return nil
+		return e.step(now, session.SwitchLost{DPID: ev.DPID})
 	case PacketIn:
 		return e.packetIn(now, ev)
 	case Decided:
@@ -89,7 +89,7 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 	case FlowsCounted:
 		return e.flowsCounted(now, ev)
 	case Tick:
-		return e.step(now, session.Tick{})
+		return append(e.step(now, session.Tick{}), e.dropLeft(now)...)
 	}
 	panic(fmt.Sprintf("engine: unknown event %T", ev))
 }

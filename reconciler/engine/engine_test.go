@@ -62,8 +62,8 @@ func (b *bench) switchUp(dpid uint64) {
 
 func (b *bench) stats(dpid uint64) []openflow.FlowStats {
 	var out []openflow.FlowStats
-	for k, f := range b.tables[dpid] {
-		out = append(out, openflow.FlowStats{Table: k.Table, Priority: k.Priority, Match: k.Match, Cookie: f.Cookie, Known: true, Packets: 5})
+	for _, f := range b.tables[dpid] {
+		out = append(out, openflow.FlowStats{Flow: f, Known: true, Whole: true, Packets: 5})
 	}
 	return out
 }

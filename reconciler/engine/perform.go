@@ -46,6 +46,10 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 		return e.send(openflow.Batch{DPID: ef.Drop.Request.DPID, Flows: []openflow.FlowMod{openflow.DeleteByCookie(c, ^uint64(0))}})
 	case session.Denied:
 		return e.denied(ef)
+	case session.TimeExceeded:
+		return e.timeExceeded(ef)
+	case session.UnderlayError:
+		return e.underlayError(ef)
 	case session.Ignored:
 		e.count.Outcomes[Outcome(ef.Why)]++
 	}

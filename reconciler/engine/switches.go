@@ -15,9 +15,15 @@ import (
 
 // switchState is what is known of a connected switch.
 type switchState struct {
-	waiting map[uint64]waiter    // by token of the batch
-	held    []openflow.FlowStats // what it came with, as long as compare is set
-	compare bool
+	waiting map[uint64]waiter // by token of the batch
+	// held is what the switch came with. Once that was compared with what should
+	// be there, it is what is left of an earlier controller's sessions and cannot
+	// be judged yet.
+	held     []openflow.FlowStats
+	byCookie map[uint64][]openflow.FlowStats
+	since    time.Time // of the comparison
+	compared bool
+	resync   uint64 // token of the last batch that makes it hold what it should
 }
 
 // waiter is who wants to know that a batch is done.
@@ -30,41 +36,15 @@ type waiter struct {
 }
 
 // switchUp takes a switch that finished its handshake.
-func (e *Engine) switchUp(ev SwitchUp) []Effect {
-	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), held: ev.Flows, compare: true}
-	out := e.resync(ev.DPID)
+func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
+	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), held: ev.Flows}
+	e.sessions.Step(now, session.SwitchLost{DPID: ev.DPID})
+	out := e.resync(now, ev.DPID)
 	if out == nil {
 		return nil // acknowledged when it is known what should be there
 	}
 	name := e.snap.HostByDPID(ev.DPID).Name
 	return append(out, e.ackWhenIn(name, e.hosts[name].lastSeq)...)
-}
-
-// resync brings a switch that came to what it should hold, without ever flushing
-// it: all that should be there is added, what is there under the controller's
-// categories and should not be is deleted, and flows that stay keep their
-// counters. Before there is a revision and the host's report, nothing is known
-// of what should be there, and what an earlier run left goes on.
-func (e *Engine) resync(dpid uint64) []Effect {
-	sw := e.switches[dpid]
-	if sw == nil || !sw.compare || e.pol == nil || e.snap.HostByDPID(dpid) == nil {
-		return nil
-	}
-	want := e.desired(dpid)
-	b := openflow.Batch{DPID: dpid, Meters: sorted(want.meters), Groups: sorted(want.groups)}
-	for _, f := range sw.held {
-		if ours(f.Cookie) && !stays(f, want.flows) {
-			b.Flows = append(b.Flows, deleteOf(f))
-		}
-	}
-	for _, f := range ordered(slices.Collect(maps.Values(want.flows))) {
-		b.Flows = append(b.Flows, openflow.Add(f))
-	}
-	e.lastToken++
-	b.Token = e.lastToken
-	sw.waiting[b.Token] = waiter{resync: true}
-	sw.held, sw.compare = nil, false
-	return []Effect{Send{b}}
 }
 
 // ours reports whether a flow is of a category that the controller owns.
@@ -76,18 +56,13 @@ func ours(cookie uint64) bool {
 	return false
 }
 
-// stays reports whether what is added takes a flow's place, without a moment in
-// which neither is there.
-func stays(f openflow.FlowStats, want map[openflow.Key]openflow.Flow) bool {
-	_, found := want[openflow.Key{Table: f.Table, Priority: f.Priority, Match: f.Match}]
-	return found && f.Known
-}
-
 func deleteOf(f openflow.FlowStats) openflow.FlowMod {
 	if !f.Known {
 		return openflow.DeleteByCookie(f.Cookie, ^uint64(0))
 	}
-	return openflow.DeleteStrict(openflow.Flow{Table: f.Table, Priority: f.Priority, Match: f.Match})
+	m := openflow.DeleteStrict(openflow.Flow{Table: f.Table, Priority: f.Priority, Cookie: f.Cookie, Match: f.Match})
+	m.CookieMask = ^uint64(0) // whoever has taken its place since stays
+	return m
 }
 
 // entries are what a switch holds or should hold.
@@ -119,19 +94,30 @@ func sorted[V any](m map[uint32]V) []V {
 func (e *Engine) desired(dpid uint64) entries {
 	want := e.fixed(e.snap, dpid)
 	for _, s := range e.sessions.Sessions() {
-		for _, l := range s.Lanes {
-			hops := flows.ForLane(s, l)
-			for i := range hops {
-				if hops[i].Host.DPID != dpid {
-					continue
-				}
-				for f := range hops[i].All {
-					want.flows[f.Key()] = *f
-				}
+		e.addSession(want.flows, dpid, s)
+	}
+	return want
+}
+
+// addSession adds the flows that a session, unless nil, needs on a switch.
+func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, dpid uint64, s *session.Session) {
+	if s == nil {
+		return
+	}
+	for _, l := range s.Lanes {
+		if !l.Path.Passes(dpid) {
+			continue
+		}
+		hops := flows.ForLane(s, l)
+		for i := range hops {
+			if hops[i].Host.DPID != dpid {
+				continue
+			}
+			for f := range hops[i].All {
+				want[f.Key()] = *f
 			}
 		}
 	}
-	return want
 }
 
 // fixed is what a switch holds whether or not anybody talks: the meters and
@@ -147,7 +133,12 @@ func (e *Engine) fixed(snap *inventory.Snapshot, dpid uint64) entries {
 	}
 	up := openflow.PortNo(h.Uplink.Port)
 	want.groups[pipeline.GroupNextHop] = pipeline.NextHop(up, openflow.MAC(h.Uplink.MAC), openflow.MAC(h.Uplink.NextHopMAC))
-	want.add(pipeline.Peers(up, e.cookie(pipeline.CategoryPeer, 0), snap.UnderlayRanges()))
+	meters, peers := pipeline.Peers(pipeline.PeersConfig{
+		Uplink: up, Addr: h.Uplink.Addr.Addr(), Wire: e.cfg.Wire, Ranges: snap.UnderlayRanges(), Cookie: e.cookie(pipeline.CategoryPeer, 0),
+	})
+	for _, m := range meters {
+		want.add(m, peers)
+	}
 	for _, ep := range snap.EndpointsOf(h) {
 		want.add(pipeline.Endpoint(pipeline.EndpointConfig{
 			Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP,
@@ -257,8 +248,10 @@ func (e *Engine) batchDone(now time.Time, ev BatchDone) []Effect {
 	switch {
 	case w.session != 0:
 		return append(out, e.step(now, session.Confirmed{DPID: ev.DPID, Token: w.session})...)
-	case w.resync:
+	case w.resync && ev.Token == sw.resync:
 		return append(out, e.step(now, session.Resynced{DPID: ev.DPID})...)
+	case w.resync:
+		return out
 	}
 	return append(out, Ack{Conn: w.conn, Host: w.host, Seq: w.seq, Refused: e.refused[w.host]})
 }

@@ -168,6 +168,9 @@ type SessionOpened struct {
 	Lane    *session.Lane
 }
 
+// SessionAdopted records a session that an earlier controller left in the switches.
+type SessionAdopted struct{ Session *session.Session }
+
 // SessionEnded records a session's end.
 type SessionEnded struct {
 	Session *session.Session
@@ -188,15 +191,16 @@ type BatchRefused struct {
 	Err  string
 }
 
-func (Send) effect()          {}
-func (Decide) effect()        {}
-func (Ack) effect()           {}
-func (LeaseGiven) effect()    {}
-func (SaveLeases) effect()    {}
-func (SessionOpened) effect() {}
-func (SessionEnded) effect()  {}
-func (PacketDenied) effect()  {}
-func (BatchRefused) effect()  {}
+func (Send) effect()           {}
+func (Decide) effect()         {}
+func (Ack) effect()            {}
+func (LeaseGiven) effect()     {}
+func (SaveLeases) effect()     {}
+func (SessionOpened) effect()  {}
+func (SessionAdopted) effect() {}
+func (SessionEnded) effect()   {}
+func (PacketDenied) effect()   {}
+func (BatchRefused) effect()   {}
 
 // Outcome is what became of a lifted packet.
 type Outcome string
@@ -208,6 +212,9 @@ const (
 	OutcomeDrop      Outcome = "drop"      // denied
 	OutcomeReject    Outcome = "reject"    // denied, and its sender told
 	OutcomeMalformed Outcome = "malformed" // could not be decoded
+
+	OutcomeTimeExceeded  Outcome = "time-exceeded"  // its TTL ended at a host, and its sender was told
+	OutcomeUnderlayError Outcome = "underlay-error" // an ICMP error that its endpoint was given
 )
 
 // Counters count since the engine was made.

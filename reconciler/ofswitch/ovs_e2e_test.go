@@ -209,7 +209,7 @@ func wantFlows(t *testing.T, sw *ofswitch.Switch, flows []of.Flow) {
 	t.Helper()
 	var want []of.FlowStats
 	for _, f := range flows {
-		want = append(want, of.FlowStats{Table: f.Table, Priority: f.Priority, Cookie: f.Cookie, Match: f.Match, Known: true})
+		want = append(want, of.FlowStats{Flow: f, Known: true, Whole: true})
 	}
 	got := flowStats(t, sw, everything)
 	byCookie := cmpopts.SortSlices(func(a, b of.FlowStats) bool { return a.Cookie < b.Cookie })

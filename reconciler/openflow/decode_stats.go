@@ -28,7 +28,8 @@ func DecodeMultipart(b []byte) (t MultipartType, more bool, err error) {
 }
 
 // AppendFlowStats appends the flow entries of an OFPT_MULTIPART_REPLY of type
-// MultipartFlow to dst. With an error it returns dst as it was.
+// MultipartFlow to dst. With an error it returns dst as it was. What an entry has
+// beyond a FlowStats is left out and no error; only lengths that don't fit are.
 func AppendFlowStats(dst []FlowStats, b []byte) ([]FlowStats, error) {
 	if len(b) < multipartHeaderLen {
 		return dst, errShort("flow statistics", b, multipartHeaderLen)
@@ -42,23 +43,39 @@ func AppendFlowStats(dst []FlowStats, b []byte) ([]FlowStats, error) {
 		if n < flowStatsLen || n > len(b) {
 			return dst, fmt.Errorf("decode flow statistics: entry of %d bytes in %d", n, len(b))
 		}
-		m, known, _, ok := DecodeMatch(b[flowStatsLen:n])
-		if !ok {
-			return dst, fmt.Errorf("decode flow statistics: match does not fit into its entry")
+		all = append(all, FlowStats{})
+		if err := all[len(all)-1].decode(b[:n]); err != nil {
+			return dst, fmt.Errorf("decode flow statistics: %w", err)
 		}
-		all = append(all, FlowStats{
-			Table:       TableID(b[2]),
-			DurationSec: be.Uint32(b[4:]),
-			Priority:    be.Uint16(b[12:]),
-			Cookie:      be.Uint64(b[24:]),
-			Packets:     be.Uint64(b[32:]),
-			Bytes:       be.Uint64(b[40:]),
-			Match:       m,
-			Known:       known,
-		})
 		b = b[n:]
 	}
 	return all, nil
+}
+
+// decode decodes the entry b to s, which is zero: a Flow is large, and thousands
+// of them are not copied.
+func (s *FlowStats) decode(b []byte) error {
+	m, known, instructions, ok := DecodeMatch(b[flowStatsLen:])
+	if !ok {
+		return fmt.Errorf("match does not fit into its entry")
+	}
+	whole, ok := s.decodeInstructions(instructions)
+	if !ok {
+		return fmt.Errorf("instructions do not fit into their entry")
+	}
+	s.Table = TableID(b[2])
+	s.DurationSec = be.Uint32(b[4:])
+	s.Priority = be.Uint16(b[12:])
+	s.IdleTimeout = be.Uint16(b[14:])
+	s.HardTimeout = be.Uint16(b[16:])
+	flags := be.Uint16(b[18:])
+	s.Cookie = be.Uint64(b[24:])
+	s.Packets = be.Uint64(b[32:])
+	s.Bytes = be.Uint64(b[40:])
+	s.Match = m
+	s.Known = known
+	s.Whole = known && whole && flags == 0 // Flow has no flags
+	return nil
 }
 
 // AppendPorts appends the ports of an OFPT_MULTIPART_REPLY of type

@@ -121,14 +121,13 @@ type PacketIn struct {
 	Frame    []byte
 }
 
-// FlowStats is one flow entry as a switch reports it, with its counters. Match
-// is decoded; Known says that nothing of the match was left out in that.
+// FlowStats is one flow entry as a switch reports it, with its counters. Known
+// says that nothing was left out when its match was decoded; Whole, that nothing
+// was of its timeouts and instructions either, so that Flow is all that it is.
 type FlowStats struct {
-	Table       TableID
-	Priority    uint16
-	Cookie      uint64
-	Match       Match
+	Flow
 	Known       bool
+	Whole       bool
 	DurationSec uint32
 	Packets     uint64
 	Bytes       uint64

@@ -73,6 +73,13 @@ func (f *forbidden) remove(k Key) {
 	}
 }
 
+// forbid remembers a session that is cut because the policy forbids it.
+func (t *Table) forbid(now time.Time, s *Session) {
+	if s.Key.Proto == packet.TCP {
+		t.forbidden.add(now, s.Key, s.idle)
+	}
+}
+
 // find returns the forbidden key that an endpoint's TCP packet belongs to.
 func (f *forbidden) find(now time.Time, src *inventory.Endpoint, h *packet.Headers) (Key, bool) {
 	self := inventory.AddrKey{VPC: src.VPC, IP: src.IP}

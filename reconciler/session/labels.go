@@ -65,11 +65,7 @@ func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wire
 	if l.held[p][o.key.Client] >= r.count/2+1 {
 		return 0
 	}
-	grants := l.by[p]
-	if grants == nil {
-		grants = make(map[wireLabel]*grant)
-		l.by[p], l.held[p] = grants, make(map[inventory.AddrKey]int)
-	}
+	grants := l.grantsOf(p)
 	start := o.hash()
 	for i := range r.count {
 		label := wireLabel(r.first + (start+i)%r.count)
@@ -77,11 +73,37 @@ func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wire
 		if busy(label) || (g != nil && (g.session != nil || (g.owner != o && now.Before(g.free)))) {
 			continue
 		}
-		grants[label] = &grant{owner: o, session: s}
-		l.held[p][o.key.Client]++
+		l.grant(p, label, o, s)
 		return label
 	}
 	return 0
+}
+
+// claim gives s a label that it has already in the switches; false if another
+// has it, or no session can.
+func (l *labels) claim(p pair, label wireLabel, o owner, s *Session) bool {
+	r := l.rangeOf(p.proto)
+	if int(label) < r.first || int(label) >= r.first+r.count {
+		return false
+	}
+	grants := l.grantsOf(p)
+	if g := grants[label]; g != nil && g.session != nil {
+		return false
+	}
+	l.grant(p, label, o, s)
+	return true
+}
+
+func (l *labels) grantsOf(p pair) map[wireLabel]*grant {
+	if l.by[p] == nil {
+		l.by[p], l.held[p] = make(map[wireLabel]*grant), make(map[inventory.AddrKey]int)
+	}
+	return l.by[p]
+}
+
+func (l *labels) grant(p pair, label wireLabel, o owner, s *Session) {
+	l.by[p][label] = &grant{owner: o, session: s}
+	l.held[p][o.key.Client]++
 }
 
 // release gives a label back; it rests before somebody else gets it.

@@ -22,7 +22,7 @@ func (t *Table) packetArrived(now time.Time, p Packet) []Effect {
 		return t.hold(p)
 	}
 	if p.InPort == host.Uplink.Port {
-		return t.wireArrived(host, p)
+		return []Effect{t.wireArrived(host, p)}
 	}
 	src := t.snap.EndpointAt(p.DPID, p.InPort)
 	if src == nil {
@@ -81,15 +81,18 @@ func (t *Table) echoSession(src, dst *inventory.Endpoint, h *packet.Headers) (*S
 // on their way, or the switch lost them and they are put back, or it is the
 // first of another connection or lane.
 func (t *Table) continued(now time.Time, s *Session, dir Direction, p Packet) []Effect {
-	if !s.Bridged && p.Headers.TTL <= 1 {
-		return []Effect{Ignored{p, IgnoreTTL}}
-	}
-	port := p.Headers.SrcPort
+	port, from := p.Headers.SrcPort, s.Client
 	if dir == Reply {
-		port = p.Headers.DstPort
+		port, from = p.Headers.DstPort, s.Server
+	}
+	if diesHere(s.Bridged, &p.Headers) {
+		return []Effect{TimeExceeded{Packet: p, To: from}}
 	}
 	lane := s.LaneOf(port)
 	if lane == nil {
+		if s.CrossHost() && (t.lost[s.Client.Host.DPID] || t.lost[s.Server.Host.DPID]) {
+			return []Effect{Ignored{p, IgnoreSwitch}}
+		}
 		if lane = t.addLane(now, s, port); lane == nil {
 			return []Effect{exhausted(s, p)}
 		}
@@ -104,62 +107,28 @@ func (t *Table) continued(now time.Time, s *Session, dir Direction, p Packet) []
 
 // wireArrived brings on a wire packet whose flows are not there yet, or drops it:
 // nothing from the wire ever opens a session.
-func (t *Table) wireArrived(host *inventory.Host, p Packet) []Effect {
+func (t *Table) wireArrived(host *inventory.Host, p Packet) Effect {
 	h := &p.Headers
-	other := t.snap.HostByUnderlay(h.Src)
-	if other == nil || h.LaterFragment || h.VLAN != 0 {
-		return []Effect{Ignored{p, IgnoreWireUnknown}}
-	}
-	in := pair{other.Uplink.Addr.Addr(), host.Uplink.Addr.Addr(), h.Proto}
-	out := pair{in.to, in.from, h.Proto}
-	var s *Session
-	dir, wirePort := Forward, h.SrcPort
 	switch {
-	case h.Proto == packet.ICMP && h.ICMPType == 8:
-		s = t.labels.find(in, wireLabel(h.ICMPCode))
-	case h.Proto == packet.ICMP && h.ICMPType == 0:
-		s, dir = t.labels.find(out, wireLabel(h.ICMPCode)), Reply
-	case h.Proto == packet.TCP || h.Proto == packet.UDP:
-		if s = t.labels.find(in, wireLabel(h.DstPort)); s == nil || h.SrcPort < 0x8000 {
-			s, dir, wirePort = t.labels.find(out, wireLabel(h.SrcPort)), Reply, h.DstPort
-		}
+	case h.LaterFragment || h.VLAN != 0:
+		return Ignored{p, IgnoreWireUnknown}
+	case h.IsICMPError():
+		return t.underlayError(host, p)
+	case h.Dst != host.Uplink.Addr.Addr():
+		return Ignored{p, IgnoreWireUnknown}
 	}
-	if s == nil || (dir == Reply && h.Proto == packet.TCP && h.Opener()) {
-		return []Effect{Ignored{p, IgnoreWireUnknown}}
+	o, found := t.laneOnWire(headOf(h))
+	if !found || (o.dir == Reply && h.Proto == packet.TCP && h.Opener()) {
+		return Ignored{p, IgnoreWireUnknown}
 	}
-	lane := s.wireLane(dir, h, wirePort)
-	if lane == nil {
-		return []Effect{Ignored{p, IgnoreWireUnknown}}
+	if diesHere(o.session.Bridged, h) {
+		return o.expired(p)
 	}
 	hop := 0
-	if dir == Forward {
-		hop = len(lane.Path.Hops) - 1
+	if o.dir == Forward {
+		hop = len(o.lane.Path.Hops) - 1
 	}
-	return []Effect{Deliver{s, []Delivery{{Packet: p, Lane: lane, Direction: dir, WireHop: hop}}}}
-}
-
-// wireLane returns the lane whose wire leg has just these headers, or nil.
-func (s *Session) wireLane(dir Direction, h *packet.Headers, clientPort uint16) *Lane {
-	for _, l := range s.Lanes {
-		if len(l.Path.Legs) != 3 {
-			continue
-		}
-		v := l.Path.Legs[1].Near.View
-		if h.Proto == packet.ICMP {
-			if v.Tag == h.ICMPCode {
-				return l
-			}
-			continue
-		}
-		label := h.DstPort
-		if dir == Reply {
-			label = h.SrcPort
-		}
-		if v.DstPort == label && v.SrcPort.Contains(clientPort) {
-			return l
-		}
-	}
-	return nil
+	return Deliver{o.session, []Delivery{{Packet: p, Lane: o.lane, Direction: o.dir, WireHop: hop}}}
 }
 
 // hold keeps a packet whose sender is not known yet: its host's report may be
@@ -229,20 +198,23 @@ func (t *Table) open(now time.Time, r admission.Result, packets []Packet) []Effe
 	if r.Reverse {
 		dir = Reply
 	}
+	out, packets := expired(r, packets)
+	if len(packets) == 0 {
+		return out
+	}
 	k := keyOf(r.Client, r.Server, r.Proto, r.Port)
 	s := t.byKey[k]
 	if s == nil {
 		if t.overQuota(now, r.Client.Tenant) {
 			r.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonQuota, Revision: r.Decision.Revision}
-			return eachDenied(r, packets)
+			return append(out, eachDenied(r, packets)...)
 		}
 		s = t.add(now, k, r)
 	}
-	var out []Effect
 	for _, p := range packets {
 		out = append(out, t.continued(now, s, dir, p)...)
 	}
-	if len(s.Lanes) == 0 { // no label was left, or the TTL dies here: there is no session
+	if len(s.Lanes) == 0 { // no label was left: there is no session
 		t.forget(s)
 	}
 	return out
@@ -280,9 +252,13 @@ func (t *Table) add(now time.Time, k Key, r admission.Result) *Session {
 	}
 	vpc := t.snap.Net.VPCs[r.Client.VPC]
 	s.Granularity, s.idle = granularity(vpc, k.Proto), idleAge(vpc, k)
-	t.byKey[k], t.byID[s.ID] = s, s
-	t.tenants[s.Client.Tenant]++
+	t.enter(s)
 	return s
+}
+
+func (t *Table) enter(s *Session) {
+	t.byKey[s.Key], t.byID[s.ID] = s, s
+	t.tenants[s.Client.Tenant]++
 }
 
 // nextCookie returns a cookie that no live session has.

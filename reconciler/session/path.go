@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/packet"
@@ -57,6 +58,11 @@ type Leg struct {
 type Path struct {
 	Hops []*inventory.Host
 	Legs []Leg // one more than Hops
+}
+
+// Passes reports whether a switch is one of the path's hops.
+func (p *Path) Passes(dpid uint64) bool {
+	return slices.ContainsFunc(p.Hops, func(h *inventory.Host) bool { return h.DPID == dpid })
 }
 
 // gatewayMAC is the hardware address that endpoints know their gateway by; it

@@ -36,9 +36,7 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 	s.Client, s.Server = client, server
 	s.idle = idleAge(t.snap.Net.VPCs[client.VPC], s.Key)
 	if s.Decision = t.pol.Decide(now, s.query()); s.Decision.Verdict != policy.Allow {
-		if s.Key.Proto == packet.TCP {
-			t.forbidden.add(now, s.Key, s.idle)
-		}
+		t.forbid(now, s)
 		return t.cut(now, s, EndPolicy)
 	}
 	for _, l := range s.Lanes {

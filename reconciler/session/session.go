@@ -35,6 +35,7 @@ type Session struct {
 	Bridged        bool // one subnet: looks like L2, the TTL is kept
 	Lanes          []*Lane
 	Opened         time.Time
+	Adopted        time.Time // from an earlier controller's flows; zero: opened by this one
 
 	idle      time.Duration // of a lane that was answered
 	high, low wireLabel     // 0: none yet
@@ -143,6 +144,10 @@ type Confirmed struct {
 // Resynced says that a switch holds no session flow but those of live sessions.
 type Resynced struct{ DPID uint64 }
 
+// SwitchLost says that it is not known what a switch holds, until it is Resynced:
+// a flow of an earlier session may stand there for any label.
+type SwitchLost struct{ DPID uint64 }
+
 // Counted is what the flows of one lane counted on one hop.
 type Counted struct {
 	Session   uint64
@@ -160,6 +165,7 @@ func (Decided) event()       {}
 func (Revised) event()       {}
 func (Confirmed) event()     {}
 func (Resynced) event()      {}
+func (SwitchLost) event()    {}
 func (Counted) event()       {}
 func (Tick) event()          {}
 
@@ -217,21 +223,41 @@ type Denied struct {
 	Cut    bool // of a session that a revision cut
 }
 
+// TimeExceeded tells an endpoint that a packet of its own came to the end of its
+// TTL at a host. Sent is the packet as the endpoint sent it, where it was lifted
+// from the wire; nil where it is just that.
+type TimeExceeded struct {
+	Packet Packet
+	To     *inventory.Endpoint
+	Sent   *packet.Inner
+}
+
+// UnderlayError tells an endpoint what the underlay says of a packet of its own:
+// that it was too large for the way, could not be delivered, or came to the end
+// of its TTL at a router. Packet is the ICMP error as it came.
+type UnderlayError struct {
+	Packet Packet
+	To     *inventory.Endpoint
+	Sent   packet.Inner // the packet as the endpoint sent it
+}
+
 // Ignored is a lifted packet that nothing is done about.
 type Ignored struct {
 	Packet Packet
 	Why    IgnoreReason
 }
 
-func (Decide) effect()      {}
-func (Install) effect()     {}
-func (Deliver) effect()     {}
-func (Remove) effect()      {}
-func (RemoveLane) effect()  {}
-func (InstallDrop) effect() {}
-func (RemoveDrop) effect()  {}
-func (Denied) effect()      {}
-func (Ignored) effect()     {}
+func (Decide) effect()        {}
+func (Install) effect()       {}
+func (Deliver) effect()       {}
+func (Remove) effect()        {}
+func (RemoveLane) effect()    {}
+func (InstallDrop) effect()   {}
+func (RemoveDrop) effect()    {}
+func (Denied) effect()        {}
+func (TimeExceeded) effect()  {}
+func (UnderlayError) effect() {}
+func (Ignored) effect()       {}
 
 // EndReason says why a session ended.
 type EndReason string
@@ -250,7 +276,8 @@ type IgnoreReason string
 // Reasons to ignore a packet.
 const (
 	IgnoreWireUnknown IgnoreReason = "wire-unknown" // no session has this wire port
-	IgnoreTTL         IgnoreReason = "ttl"          // would die at this router
+	IgnoreICMPUnknown IgnoreReason = "icmp-unknown" // an ICMP error about no live session's packet
+	IgnoreTTL         IgnoreReason = "ttl"          // its TTL ended here, and nobody may be told
 	IgnoreBusy        IgnoreReason = "busy"         // more packets wait for decisions than are kept
-	IgnoreSwitch      IgnoreReason = "switch-unknown"
+	IgnoreSwitch      IgnoreReason = "switch-away"  // the other host's switch is not connected
 )

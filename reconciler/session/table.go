@@ -54,6 +54,7 @@ type Table struct {
 	rates     map[string]rate // of new sessions, likewise
 	labels    *labels
 	closing   map[uint64]*closing // by token
+	lost      map[uint64]bool     // DPIDs of SwitchLost
 	forbidden *forbidden
 
 	pending map[pendingKey]*pending
@@ -108,7 +109,7 @@ func NewTable(c Config) *Table {
 		cookies: c.Cookies,
 		byKey:   make(map[Key]*Session), byID: make(map[uint64]*Session), tenants: make(map[string]int), rates: make(map[string]rate),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
-		closing: make(map[uint64]*closing), forbidden: newForbidden(),
+		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
 		drops: make(map[dropKey]*Drop), dropsAt: make(map[portKey]int),
 	}
@@ -125,7 +126,10 @@ func (t *Table) Step(now time.Time, ev Event) []Effect {
 		return t.revised(now, ev)
 	case Confirmed:
 		t.confirmed(now, ev.DPID, func(token uint64) bool { return token == ev.Token })
+	case SwitchLost:
+		t.lost[ev.DPID] = true
 	case Resynced:
+		delete(t.lost, ev.DPID)
 		t.confirmed(now, ev.DPID, func(uint64) bool { return true })
 	case Counted:
 		t.counted(now, ev)

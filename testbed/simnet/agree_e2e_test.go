@@ -241,8 +241,10 @@ func pipelineBatch() of.Batch {
 		Uplink: 1, Addr: host1, MAC: of.MAC(hostMAC), Wire: pipeline.DefaultWireRange,
 		Listeners: []pipeline.Listener{{Proto: of.ProtoTCP, Port: 20010}},
 	})
-	m, fs := pipeline.Peers(1, 6<<56, []netip.Prefix{netip.MustParsePrefix("172.31.0.0/16")})
-	meters, flows = append(meters, m), append(flows, fs...)
+	peers, fs := pipeline.Peers(pipeline.PeersConfig{
+		Uplink: 1, Addr: host1, Wire: pipeline.DefaultWireRange, Cookie: 6 << 56, Ranges: []netip.Prefix{netip.MustParsePrefix("172.31.0.0/16")},
+	})
+	meters, flows = append(meters, peers...), append(flows, fs...)
 	for _, c := range []pipeline.EndpointConfig{
 		{Port: 16, MAC: of.MAC(macA), IP: ipA, Cookie: 2<<56 | 16}, {Port: 17, MAC: of.MAC(macB), IP: ipB, Cookie: 2<<56 | 17},
 	} {

@@ -35,6 +35,9 @@ type Host struct {
 	Router    netip.Addr   // next hop
 	RouterMAC packet.MAC
 	Stack     *Stack // the host's own
+	// MTU is the largest packet that the router carries to the host, in bytes; 0:
+	// any. What may not be fragmented is answered with an ICMP error.
+	MTU int
 
 	endpoints map[openflow.PortNo]*Stack
 }

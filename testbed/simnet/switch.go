@@ -241,10 +241,7 @@ func (s *Switch) expired(e *entry) (reason uint8, ok bool) {
 func (s *Switch) Dump() []openflow.FlowStats {
 	var out []openflow.FlowStats
 	for _, e := range s.sorted() {
-		out = append(out, openflow.FlowStats{
-			Table: e.Table, Priority: e.Priority, Cookie: e.Cookie, Match: e.Match, Known: true,
-			DurationSec: uint32(s.now.Sub(e.created) / time.Second), Packets: e.packets, Bytes: e.bytes,
-		})
+		out = append(out, s.stats(e))
 	}
 	return out
 }

@@ -65,6 +65,15 @@ func (n *Network) route(from *Host, b []byte) {
 		}
 		return
 	}
+	if to := n.hostAt(h.Dst); to != nil && to.MTU > 0 && len(b)-h.IPOffset > to.MTU {
+		lost("too large for the way")
+		if from != nil {
+			if e := packet.ICMPFragNeeded(b, h, uint16(to.MTU), from.Router, from.RouterMAC); e != nil {
+				n.toUplink(from, e)
+			}
+		}
+		return
+	}
 	f := parse(append([]byte(nil), b...), openflow.PortAny)
 	f.set(openflow.FieldIPTTL, uint64(h.TTL-1))
 	if !n.forward(&f, h.Dst) {
@@ -72,16 +81,23 @@ func (n *Network) route(from *Host, b []byte) {
 	}
 }
 
+func (n *Network) hostAt(addr netip.Addr) *Host {
+	for _, h := range n.hosts {
+		if h.Addr.Addr() == addr {
+			return h
+		}
+	}
+	return nil
+}
+
 // forward sends a packet to the machine with address dst, and reports whether
 // there is one.
 func (n *Network) forward(f *frame, dst netip.Addr) bool {
-	for _, to := range n.hosts {
-		if to.Addr.Addr() == dst {
-			f.set(openflow.FieldEthSrc, mac64(openflow.MAC(to.RouterMAC)))
-			f.set(openflow.FieldEthDst, mac64(openflow.MAC(to.Stack.MAC)))
-			n.toUplink(to, f.b)
-			return true
-		}
+	if to := n.hostAt(dst); to != nil {
+		f.set(openflow.FieldEthSrc, mac64(openflow.MAC(to.RouterMAC)))
+		f.set(openflow.FieldEthDst, mac64(openflow.MAC(to.Stack.MAC)))
+		n.toUplink(to, f.b)
+		return true
 	}
 	for _, s := range n.outside {
 		if s.IP == dst {

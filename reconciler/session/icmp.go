@@ -1,0 +1,153 @@
+package session
+
+import (
+	"net/netip"
+
+	"github.com/daolinet/daolinet/reconciler/admission"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/packet"
+)
+
+// wireHead is what tells a session on a wire leg: of a packet, or of one that an
+// ICMP error quotes. TCP's sequence number is no part of it: whether an error is
+// about something that was really sent is for the endpoint's stack to say, which
+// gets the number as it was quoted (RFC 5927, 4.1).
+type wireHead struct {
+	src, dst         netip.Addr
+	proto            packet.Proto
+	srcPort, dstPort uint16
+	icmpType, tag    uint8
+}
+
+func headOf(h *packet.Headers) wireHead {
+	return wireHead{h.Src, h.Dst, h.Proto, h.SrcPort, h.DstPort, h.ICMPType, h.ICMPCode}
+}
+
+func headOfInner(in *packet.Inner) wireHead {
+	return wireHead{in.Src, in.Dst, in.Proto, in.SrcPort, in.DstPort, in.ICMPType, in.ICMPCode}
+}
+
+// onWire is a packet of a lane on its wire leg.
+type onWire struct {
+	session    *Session
+	lane       *Lane
+	dir        Direction
+	clientPort uint16 // as the wire has it
+}
+
+// laneOnWire returns the lane whose wire leg has just these headers.
+func (t *Table) laneOnWire(w wireHead) (onWire, bool) {
+	fwd, rep := pair{w.src, w.dst, w.proto}, pair{w.dst, w.src, w.proto}
+	switch w.proto {
+	case packet.TCP, packet.UDP:
+		if o, found := t.labelled(fwd, Forward, w.dstPort, w.srcPort); found {
+			return o, true
+		}
+		return t.labelled(rep, Reply, w.srcPort, w.dstPort)
+	case packet.ICMP:
+		switch w.icmpType {
+		case echo:
+			return t.labelled(fwd, Forward, uint16(w.tag), 0)
+		case echoReply:
+			return t.labelled(rep, Reply, uint16(w.tag), 0)
+		}
+	}
+	return onWire{}, false
+}
+
+// ICMP types that sessions carry (RFC 792).
+const (
+	echo      = 8
+	echoReply = 0
+)
+
+func (t *Table) labelled(p pair, dir Direction, label, clientPort uint16) (onWire, bool) {
+	s := t.labels.find(p, wireLabel(label))
+	if s == nil {
+		return onWire{}, false
+	}
+	for _, l := range s.Lanes {
+		if len(l.Path.Legs) != 3 {
+			continue
+		}
+		v := &l.Path.Legs[1].Near.View
+		has := v.DstPort == label && v.SrcPort.Contains(clientPort)
+		if p.proto == packet.ICMP {
+			has = uint16(v.Tag) == label
+		}
+		if has && v.Src == p.from && v.Dst == p.to {
+			return onWire{s, l, dir, clientPort}, true
+		}
+	}
+	return onWire{}, false
+}
+
+// sender returns the endpoint that sent the packet, and the packet's headers as
+// it sent them.
+func (o *onWire) sender() (*inventory.Endpoint, packet.Inner) {
+	k := &o.session.Key
+	in := packet.Inner{Src: k.Client.IP, Dst: k.Server.IP, Proto: k.Proto}
+	if k.Proto == packet.ICMP {
+		in.ICMPType = echo
+	} else {
+		top := o.lane.Set.Mask & 0x8000 // the bit that the wire leg changes
+		in.SrcPort, in.DstPort = o.clientPort&^top|o.lane.Set.Value&top, k.Port
+	}
+	if o.dir == Forward {
+		return o.session.Client, in
+	}
+	in.Src, in.Dst, in.SrcPort, in.DstPort = in.Dst, in.Src, in.DstPort, in.SrcPort
+	if k.Proto == packet.ICMP {
+		in.ICMPType = echoReply
+	}
+	return o.session.Server, in
+}
+
+// diesHere reports whether a packet between two endpoints has come to the end of
+// its TTL. Within a subnet nobody sees the hosts.
+func diesHere(bridged bool, h *packet.Headers) bool { return !bridged && h.TTL <= 1 }
+
+// expired answers those of the packets that a decision lets through which come to
+// the end of their TTL at their sender's host, and returns the others: a packet
+// that goes nowhere opens no session.
+func expired(r admission.Result, packets []Packet) (out []Effect, others []Packet) {
+	from := r.Client
+	if r.Reverse {
+		from = r.Server
+	}
+	same := bridged(r.Client, r.Server)
+	for _, p := range packets {
+		if diesHere(same, &p.Headers) {
+			out = append(out, TimeExceeded{Packet: p, To: from})
+		} else {
+			others = append(others, p)
+		}
+	}
+	return out, others
+}
+
+// expired answers a wire packet whose TTL ends at the host that it came to.
+func (o *onWire) expired(p Packet) Effect {
+	to, sent := o.sender()
+	return TimeExceeded{Packet: p, To: to, Sent: &sent}
+}
+
+// underlayError passes on what the underlay says of a wire packet that this host
+// sent: to the endpoint whose packet it was, if its session lives. An error may
+// come from any address, since any router may send one; so what it quotes must
+// be of one lane exactly.
+func (t *Table) underlayError(host *inventory.Host, p Packet) Effect {
+	h, own := &p.Headers, host.Uplink.Addr.Addr()
+	if h.Inner == nil || h.Fragment || h.Dst != own || h.Inner.Src != own {
+		return Ignored{p, IgnoreICMPUnknown}
+	}
+	o, found := t.laneOnWire(headOfInner(h.Inner))
+	if !found {
+		return Ignored{p, IgnoreICMPUnknown}
+	}
+	to, sent := o.sender()
+	if to.Host.DPID != p.DPID {
+		return Ignored{p, IgnoreICMPUnknown}
+	}
+	return UnderlayError{Packet: p, To: to, Sent: sent}
+}
