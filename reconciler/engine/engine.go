@@ -48,7 +48,7 @@ func New(c Config) *Engine {
 		sessions: newTable(c),
 		hosts:    make(map[string]*host), refused: make(map[string][]inventory.Refusal),
 		leases: c.Leases, switches: make(map[uint64]*switchState),
-		count: Counters{Outcomes: make(map[Outcome]uint64), Reasons: make(map[policy.Reason]uint64)},
+		count: Counters{Outcomes: make(map[Outcome]uint64), Reasons: make(map[policy.Reason]uint64), Drift: make(map[DriftKind]uint64)},
 	}
 	if e.leases == nil {
 		e.leases = make(Leases)
@@ -97,7 +97,7 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 // Counters returns a copy of the counters.
 func (e *Engine) Counters() Counters {
 	c := e.count
-	c.Outcomes, c.Reasons = maps.Clone(c.Outcomes), maps.Clone(c.Reasons)
+	c.Outcomes, c.Reasons, c.Drift = maps.Clone(c.Outcomes), maps.Clone(c.Reasons), maps.Clone(c.Drift)
 	return c
 }
 

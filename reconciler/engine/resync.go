@@ -27,9 +27,29 @@ func (e *Engine) resync(now time.Time, dpid uint64) []Effect {
 	adopted, later, out := e.adopt(now, dpid, sw.held)
 	want := e.desired(dpid)
 	b := openflow.Batch{DPID: dpid, Meters: sorted(want.meters), Groups: sorted(want.groups)}
+	unused := unusedMeters(dpid, sw.held, want.meters)
 	sw.keep(now, e.mend(&b, dpid, sw.held, later, want.flows))
 	out = append(out, e.confirm(b)...)
+	if len(unused.Meters) > 0 {
+		out = append(out, Send{unused})
+	}
 	return append(append(out, e.spread(now, dpid, adopted)...), e.settleOthers(now, dpid)...)
+}
+
+// unusedMeters deletes the meters of endpoints that are gone; their flows, which
+// name them, are the only trace of them.
+func unusedMeters(dpid uint64, held []openflow.FlowStats, want map[uint32]openflow.MeterMod) openflow.Batch {
+	b := openflow.Batch{DPID: dpid}
+	gone := make(map[uint32]openflow.MeterMod)
+	for i := range held {
+		id := held[i].Meter
+		_, wanted := want[id]
+		if id != 0 && !wanted && pipeline.ParseCookie(held[i].Cookie).Category == pipeline.CategoryEndpoint {
+			gone[id] = openflow.MeterMod{Delete: true, ID: id}
+		}
+	}
+	b.Meters = sorted(gone)
+	return b
 }
 
 // adopt has the table take over the sessions whose clients are on a switch.

@@ -23,7 +23,8 @@ type switchState struct {
 	byCookie map[uint64][]openflow.FlowStats
 	since    time.Time // of the comparison
 	compared bool
-	resync   uint64 // token of the last batch that makes it hold what it should
+	suspects map[suspect]bool // what the last audit found
+	resync   uint64           // token of the last batch that makes it hold what it should
 }
 
 // waiter is who wants to know that a batch is done.
@@ -153,6 +154,9 @@ func (e *Engine) fixed(snap *inventory.Snapshot, dpid uint64) entries {
 func (e *Engine) syncEndpoints(old, snap *inventory.Snapshot) []Effect {
 	var out []Effect
 	for _, dpid := range slices.Sorted(maps.Keys(e.switches)) {
+		if !e.switches[dpid].compared {
+			continue // resync brings all
+		}
 		was, is := e.fixed(old, dpid), e.fixed(snap, dpid)
 		b := openflow.Batch{DPID: dpid}
 		for _, m := range sorted(is.meters) {
@@ -256,11 +260,14 @@ func (e *Engine) batchDone(now time.Time, ev BatchDone) []Effect {
 	return append(out, Ack{Conn: w.conn, Host: w.host, Seq: w.seq, Refused: e.refused[w.host]})
 }
 
-// flowsCounted matches a switch's counters with the lanes whose flows they are.
+// flowsCounted matches a switch's counters with the lanes whose flows they are,
+// and looks for drift.
 func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
 	byCookie := make(map[uint64][]openflow.FlowStats)
 	for _, f := range ev.Flows {
-		byCookie[f.Cookie] = append(byCookie[f.Cookie], f)
+		if pipeline.ParseCookie(f.Cookie).Category == pipeline.CategorySession {
+			byCookie[f.Cookie] = append(byCookie[f.Cookie], f)
+		}
 	}
 	var out []Effect
 	for _, cookie := range slices.Sorted(maps.Keys(byCookie)) {
@@ -272,7 +279,12 @@ func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
 			out = append(out, e.step(now, c)...)
 		}
 	}
-	return out
+	return append(out, e.audit(now, ev.DPID, ev.Flows)...)
+}
+
+// sortMods orders deletions, so that the same change always is the same batch.
+func sortMods(ms []openflow.FlowMod) {
+	slices.SortFunc(ms, func(a, b openflow.FlowMod) int { return cmp.Compare(a.String(), b.String()) })
 }
 
 func countsOf(s *session.Session, dpid uint64, stats []openflow.FlowStats) []session.Counted {

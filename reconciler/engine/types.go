@@ -108,7 +108,7 @@ type BatchDone struct {
 	Err   string // what of it the switch refused
 }
 
-// FlowsCounted is a switch's session flows with their counters.
+// FlowsCounted is all flows of a switch, with their counters.
 type FlowsCounted struct {
 	DPID  uint64
 	Flows []openflow.FlowStats
@@ -200,6 +200,7 @@ func (SessionOpened) effect()  {}
 func (SessionAdopted) effect() {}
 func (SessionEnded) effect()   {}
 func (PacketDenied) effect()   {}
+func (Drift) effect()          {}
 func (BatchRefused) effect()   {}
 
 // Outcome is what became of a lifted packet.
@@ -222,4 +223,5 @@ type Counters struct {
 	PacketIns, FromEndpoints, FromWire uint64
 	Outcomes                           map[Outcome]uint64
 	Reasons                            map[policy.Reason]uint64
+	Drift                              map[DriftKind]uint64 // flows mended
 }

@@ -56,7 +56,7 @@ func (t *Table) cacheDrop(now time.Time, r admission.Result, req admission.Reque
 		return nil
 	}
 	t.lastID++
-	t.drops[k] = d
+	t.drops[k], t.dropIDs[d.ID] = d, true
 	t.dropsAt[k.at]++
 	return d
 }
@@ -82,10 +82,14 @@ func (d *Drop) key() dropKey {
 func (t *Table) forgetDrop(d *Drop) {
 	k := d.key()
 	delete(t.drops, k)
+	delete(t.dropIDs, d.ID)
 	if t.dropsAt[k.at]--; t.dropsAt[k.at] == 0 {
 		delete(t.dropsAt, k.at)
 	}
 }
+
+// Dropping reports whether the drop with a number stands in a switch.
+func (t *Table) Dropping(id uint32) bool { return t.dropIDs[id] }
 
 // rejudgeDrops takes away the drops that the present policy and inventory would
 // not make.

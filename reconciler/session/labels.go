@@ -134,9 +134,10 @@ func (l *labels) forget(now time.Time) {
 	}
 }
 
-// find returns the session that a label stands for, or nil.
+// find returns the live session that a label stands for, or nil: one that is
+// being cut holds its label, but nothing more of it may be delivered.
 func (l *labels) find(p pair, label wireLabel) *Session {
-	if g := l.by[p][label]; g != nil {
+	if g := l.by[p][label]; g != nil && g.session != nil && !g.session.ended {
 		return g.session
 	}
 	return nil

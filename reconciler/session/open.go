@@ -272,6 +272,7 @@ func (t *Table) nextCookie() uint64 {
 }
 
 func (t *Table) forget(s *Session) {
+	s.ended = true
 	delete(t.byKey, s.Key)
 	delete(t.byID, s.ID)
 	if t.tenants[s.Client.Tenant]--; t.tenants[s.Client.Tenant] == 0 {

@@ -39,6 +39,7 @@ type Session struct {
 
 	idle      time.Duration // of a lane that was answered
 	high, low wireLabel     // 0: none yet
+	ended     bool          // no longer live; its labels may still be held
 }
 
 // Lane is the flows of a session for one set of client ports, along one path:

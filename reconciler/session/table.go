@@ -61,6 +61,7 @@ type Table struct {
 	tickets map[uint64]pendingKey
 	held    []Packet
 	drops   map[dropKey]*Drop
+	dropIDs map[uint32]bool // of drops
 	dropsAt map[portKey]int
 
 	lastID     uint32
@@ -111,7 +112,7 @@ func NewTable(c Config) *Table {
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
-		drops: make(map[dropKey]*Drop), dropsAt: make(map[portKey]int),
+		drops: make(map[dropKey]*Drop), dropIDs: make(map[uint32]bool), dropsAt: make(map[portKey]int),
 	}
 }
 

@@ -1,0 +1,150 @@
+package engine_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
+)
+
+func (b *bench) audit(dpid uint64) []engine.Drift {
+	b.other = nil
+	b.step(engine.FlowsCounted{DPID: dpid, Flows: b.stats(dpid)})
+	var out []engine.Drift
+	for _, ef := range b.other {
+		if d, ok := ef.(engine.Drift); ok {
+			d.First = ""
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// TestDriftIsMendedWhenItIsSeenTwice in each of the categories that are the
+// controller's, and of strangers' flows.
+func TestDriftIsMendedWhenItIsSeenTwice(t *testing.T) {
+	pick := func(b *bench, c pipeline.Category) openflow.Flow {
+		for _, f := range b.tables[1] {
+			if pipeline.ParseCookie(f.Cookie).Category == c {
+				return f
+			}
+		}
+		t.Fatalf("no flow of category %d", c)
+		return openflow.Flow{}
+	}
+	take := func(c pipeline.Category) func(b *bench) {
+		return func(b *bench) {
+			f := pick(b, c)
+			delete(b.tables[1], f.Key())
+		}
+	}
+	alter := func(c pipeline.Category) func(b *bench) {
+		return func(b *bench) {
+			f := pick(b, c)
+			f.Actions = openflow.ActionList(openflow.Output(99))
+			b.tables[1][f.Key()] = f
+		}
+	}
+	put := func(cookie uint64) func(b *bench) {
+		return func(b *bench) {
+			f := openflow.Flow{Table: 2, Priority: 999, Cookie: cookie, Actions: openflow.ActionList(openflow.Output(16))}
+			b.tables[1][f.Key()] = f
+		}
+	}
+	for name, tt := range map[string]struct {
+		drift func(*bench)
+		kind  engine.DriftKind
+	}{
+		"an endpoint's flow is gone": {take(pipeline.CategoryEndpoint), engine.DriftMissing},
+		"a session's flow is gone":   {take(pipeline.CategorySession), engine.DriftMissing},
+		"a peers' flow is gone":      {take(pipeline.CategoryPeer), engine.DriftMissing},
+		"an endpoint's is altered":   {alter(pipeline.CategoryEndpoint), engine.DriftAltered},
+		"a session's is altered":     {alter(pipeline.CategorySession), engine.DriftAltered},
+		"nobody's":                   {put(0), engine.DriftStray},
+		"of a session that is none":  {put(pipeline.Cookie{Category: pipeline.CategorySession, Epoch: 7, Number: 4711}.Bits()), engine.DriftStray},
+		"of an older controller":     {put(pipeline.Cookie{Category: pipeline.CategorySession, Epoch: 6, Number: 1}.Bits()), engine.DriftStray},
+		"a drop that is none":        {put(pipeline.Cookie{Category: pipeline.CategoryDeny, Epoch: 7, Number: 4711}.Bits()), engine.DriftStray},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := busy(t)
+			want := b.held(1)
+			tt.drift(b)
+			if d := b.audit(1); len(d) != 0 {
+				t.Fatalf("first audit = %+v; want nothing yet, since it may be a change under way", d)
+			}
+			if diff := cmp.Diff([]engine.Drift{{DPID: 1, Kind: tt.kind, Count: 1}}, b.audit(1)); diff != "" {
+				t.Errorf("second audit (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(want, b.held(1)); diff != "" {
+				t.Errorf("flows (-before +after):\n%s", diff)
+			}
+			if d := b.audit(1); len(d) != 0 {
+				t.Errorf("third audit = %+v; want nothing", d)
+			}
+		})
+	}
+}
+
+// held is a copy of what a switch holds.
+func (b *bench) held(dpid uint64) map[openflow.Key]openflow.Flow {
+	out := make(map[openflow.Key]openflow.Flow, len(b.tables[dpid]))
+	for k, f := range b.tables[dpid] {
+		out[k] = f
+	}
+	return out
+}
+
+// TestHostdsFlowsAreNotTheControllersMatter.
+func TestHostdsFlowsAreNotTheControllersMatter(t *testing.T) {
+	b := busy(t)
+	for _, c := range []uint64{pipeline.BaseCookie, pipeline.LearnedTCPCookie} {
+		f := openflow.Flow{Table: 3, Priority: uint16(c & 0xff), Cookie: c}
+		b.tables[1][f.Key()] = f
+	}
+	want := b.held(1)
+	b.audit(1)
+	if d := b.audit(1); len(d) != 0 {
+		t.Errorf("drift = %+v; want none", d)
+	}
+	if diff := cmp.Diff(want, b.held(1)); diff != "" {
+		t.Errorf("flows (-before +after):\n%s", diff)
+	}
+}
+
+// TestChangesUnderWayAreNoDrift: what an audit saw before it reached the switch,
+// the next one finds in order.
+func TestChangesUnderWayAreNoDrift(t *testing.T) {
+	b := started(t)
+	before := b.stats(1)
+	b.lift(1, 16, b.frame("web1", "web2", syn(80)))
+	b.step(engine.FlowsCounted{DPID: 1, Flows: before})
+	b.lift(1, 16, b.frame("web1", "db1", syn(5432)))
+	if d := b.audit(1); len(d) != 0 {
+		t.Errorf("drift = %+v; want none", d)
+	}
+}
+
+// TestMeterOfAnEndpointThatWentUnseenIsDeleted when its switch comes back.
+func TestMeterOfAnEndpointThatWentUnseenIsDeleted(t *testing.T) {
+	b := started(t)
+	held := b.stats(1)
+	b.step(engine.SwitchDown{DPID: 1})
+	b.w.Hosts[0].Endpoints = b.w.Hosts[0].Endpoints[1:]
+	b.hostUp(0)
+	var deleted []uint32
+	for _, ef := range b.e.Step(b.now, engine.SwitchUp{DPID: 1, Flows: held}) {
+		if s, ok := ef.(engine.Send); ok {
+			for _, m := range s.Batch.Meters {
+				if m.Delete {
+					deleted = append(deleted, m.ID)
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff([]uint32{16}, deleted); diff != "" {
+		t.Errorf("deleted meters (-want +got):\n%s", diff)
+	}
+}
