@@ -52,6 +52,7 @@ type Status struct {
 	Sessions      int            `json:"sessions"`
 	PacketIns     PacketIns      `json:"packetIns"`
 	Decisions     Decisions      `json:"decisions"`
+	Drift         Drift          `json:"drift"`
 }
 
 // RevisionStatus is the active revision and the newer one that was refused.
@@ -86,6 +87,10 @@ type PacketIns struct {
 	Outcomes      map[string]uint64 `json:"outcomes"`   // allow, drop, reject, duplicate, ... : number
 	QueueDrops    uint64            `json:"queueDrops"` // never looked at: the queue was full
 }
+
+// Drift counts flows that switches lacked or held though nobody told them so, by
+// kind (missing, altered, stray); each was mended.
+type Drift map[string]uint64
 
 // Decisions counts decisions by reason, and how many the cache answered.
 type Decisions struct {
@@ -138,6 +143,7 @@ type Session struct {
 	WirePorts   []int     `json:"wirePorts"` // one a leg between hosts; two when low source ports showed up
 	Decision    Decision  `json:"decision"`
 	Opened      time.Time `json:"opened"`
+	Adopted     bool      `json:"adopted"` // found in the switches: an earlier controller opened it
 	IdleSeconds float64   `json:"idleSeconds"`
 	Forward     Counters  `json:"forward"`
 	Reply       Counters  `json:"reply"`

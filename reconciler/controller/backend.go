@@ -22,6 +22,9 @@ import (
 // backend answers the API from the loop's state.
 type backend Controller
 
+// outcomePanic is, beside engine's, the outcome of a packet that made it panic.
+const outcomePanic = "panic"
+
 // Status says how the controller is.
 func (b *backend) Status(ctx context.Context) (api.Status, error) {
 	c := (*Controller)(b)
@@ -41,10 +44,15 @@ func (b *backend) Status(ctx context.Context) (api.Status, error) {
 		n := c.engine.Counters()
 		st.PacketIns = api.PacketIns{
 			Total: n.PacketIns, FromEndpoints: n.FromEndpoints, FromWire: n.FromWire,
-			Outcomes: make(map[string]uint64), QueueDrops: c.dropped.Load(),
+			Outcomes: make(map[string]uint64), QueueDrops: c.inbox.Dropped(),
 		}
+		st.PacketIns.Outcomes[outcomePanic] = c.panicked
 		for k, v := range n.Outcomes {
 			st.PacketIns.Outcomes[string(k)] = v
+		}
+		st.Drift = make(api.Drift)
+		for k, v := range n.Drift {
+			st.Drift[string(k)] = v
 		}
 		st.Decisions.Reasons = make(map[string]uint64)
 		for k, v := range n.Reasons {

@@ -10,26 +10,20 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
-	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/daolinet/daolinet/reconciler/admission"
 	"github.com/daolinet/daolinet/reconciler/api"
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/hostlink"
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
-	"github.com/daolinet/daolinet/reconciler/policy"
 	"github.com/daolinet/daolinet/reconciler/session"
 )
 
 const (
-	tickEvery  = 250 * time.Millisecond
-	pollEvery  = 5 * time.Second // of each switch's session flows
-	maxPackets = 4096            // lifted packets that wait, of all switches
-	maxOfOne   = 1024            // of one switch
+	tickEvery = 250 * time.Millisecond
+	pollEvery = 2 * time.Second // of each switch's flows: drift is mended when it is seen twice
 )
 
 // Config is what a Controller is told when it starts.
@@ -54,11 +48,9 @@ type Controller struct {
 	ctx     context.Context // ends when Run does; for goroutines that events start
 
 	calls   chan func()          // run by the loop, in order
-	packets chan queued          // lifted packets
-	asks    chan session.Decide  // for the deciders
+	inbox   *ofswitch.Inbox      // lifted packets
+	work    chan session.Decide  // for the deciders
 	answers chan session.Decided // from them
-	waiting sync.Map             // DPID -> *atomic.Int64: packets in the queue
-	dropped atomic.Uint64        // packets that found it full
 	wg      sync.WaitGroup       // goroutines that events started
 
 	// Owned by the loop.
@@ -67,13 +59,15 @@ type Controller struct {
 	hosts    map[uint64]*hostlink.Conn
 	revision api.RevisionStatus
 	saver    *leaseFile
-	denials  rateLimit
-}
+	asks     *asks
+	panicked uint64 // packets that made the engine panic
 
-// queued is a lifted packet that waits for the loop.
-type queued struct {
-	in      engine.PacketIn
-	waiting *atomic.Int64
+	denials     *denialLog
+	dropsLogged time.Time   // when the log last told of packets that the inbox dropped
+	panics      onceASecond // of the loop
+	undecided   onceASecond // panics of the deciders
+	unsent      onceASecond
+	refusals    onceASecond
 }
 
 // Run runs a controller until ctx ends or a part of it cannot go on.
@@ -107,7 +101,7 @@ func Run(ctx context.Context, cfg Config) error {
 	part("api", func(ctx context.Context) error { return api.Serve(ctx, listener, (*backend)(c), c.log) })
 	part("source", c.watch)
 	part("leases", c.saver.run)
-	for range runtime.GOMAXPROCS(0) {
+	for range cap(c.work) / workEach {
 		part("decider", c.decider)
 	}
 	c.log.Info("controller started", "version", cfg.Version, "openflow", cfg.OpenFlow.Addr().String(), "hosts", cfg.Hosts.Addr().String(), "socket", cfg.Socket)
@@ -129,101 +123,13 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
+	inbox := ofswitch.NewInbox(inboxLimits())
 	return &Controller{
 		cfg: cfg, log: cfg.Logger, started: time.Now(), ctx: ctx,
-		calls: make(chan func(), 1024), packets: make(chan queued, maxPackets),
-		asks: make(chan session.Decide, session.MaxPending), answers: make(chan session.Decided, session.MaxPending),
+		calls: make(chan func(), maxCalls), inbox: inbox, asks: newAsks(inbox),
+		work: make(chan session.Decide, workEach*runtime.GOMAXPROCS(0)), answers: make(chan session.Decided, answersARound),
 		engine:   engine.New(engine.Config{Epoch: epoch, Wire: cfg.Wire, Leases: leases}),
 		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn),
-		saver: saver,
+		saver: saver, denials: newDenialLog(),
 	}, nil
-}
-
-// loop owns the engine: everything that happens passes here, one at a time.
-func (c *Controller) loop(ctx context.Context) {
-	tick := time.NewTicker(tickEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case f := <-c.calls:
-			f()
-		case d := <-c.answers:
-			c.step(engine.Decided{Decided: d})
-		case q := <-c.packets:
-			q.waiting.Add(-1)
-			c.step(q.in)
-		case <-tick.C:
-			c.step(engine.Tick{})
-		}
-	}
-}
-
-// step feeds the engine and performs what it returns. A packet that makes it
-// panic is lost, counted by its log line, and stops nothing else.
-func (c *Controller) step(ev engine.Event) {
-	defer func() {
-		if r := recover(); r != nil {
-			c.log.Error("engine step panicked", "event", fmt.Sprintf("%T", ev), "err", fmt.Sprint(r), "stack", string(debug.Stack()))
-		}
-	}()
-	c.perform(c.engine.Step(time.Now(), ev))
-}
-
-// do has the loop run f; false when the controller ends.
-func (c *Controller) do(f func()) bool {
-	select {
-	case c.calls <- f:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
-}
-
-// ask has the loop run f and waits for it.
-func (c *Controller) ask(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	select {
-	case c.calls <- func() { defer close(done); f() }:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.ctx.Done():
-		return errors.New("the controller is ending")
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.ctx.Done():
-		return errors.New("the controller is ending")
-	}
-}
-
-// decide answers one question; one that makes the policy panic is denied.
-func (c *Controller) decide(d session.Decide) (r admission.Result) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.log.Error("decision panicked", "err", fmt.Sprint(p), "stack", string(debug.Stack()))
-			r = admission.Result{Decision: policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonPolicyError, Revision: d.Policy.Revision()}}
-		}
-	}()
-	return admission.Decide(d.Snapshot, d.Policy, time.Now(), d.Request)
-}
-
-// decider answers what the engine asks of the policy.
-func (c *Controller) decider(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case d := <-c.asks:
-			select {
-			case c.answers <- session.Decided{Ask: d, Result: c.decide(d)}:
-			case <-ctx.Done():
-				return nil
-			}
-		}
-	}
 }

@@ -77,22 +77,6 @@ func TestLeasesOutliveARestart(t *testing.T) {
 	}
 }
 
-func TestRateLimitLetsAFewThroughAndCountsTheRest(t *testing.T) {
-	var r rateLimit
-	logged := 0
-	for range 100 {
-		if _, ok := r.allow(world.Start); ok {
-			logged++
-		}
-	}
-	if logged != denialsPerSecond {
-		t.Errorf("logged in one second = %d; want %d", logged, denialsPerSecond)
-	}
-	if missed, ok := r.allow(world.Start.Add(time.Second)); !ok || missed != 90 {
-		t.Errorf("next second: %d missed, ok %v; want 90, true", missed, ok)
-	}
-}
-
 func TestFindByNameOrAddress(t *testing.T) {
 	snap := world.New().Snapshot()
 	for _, tt := range []struct {

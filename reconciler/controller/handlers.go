@@ -1,10 +1,8 @@
 package controller
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/engine"
@@ -12,7 +10,6 @@ import (
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
 	"github.com/daolinet/daolinet/reconciler/openflow"
-	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
 
 // link is one connected switch. It is the loop's.
@@ -21,17 +18,14 @@ type link struct {
 	cancel context.CancelFunc // ends its poller
 }
 
-// sessionFlows selects the flows of sessions in a switch.
-var sessionFlows = ofswitch.StatsFilter{
-	Table:  pipeline.TableSession,
-	Cookie: uint64(pipeline.CategorySession) << 56, CookieMask: pipeline.CategoryMask,
-}
+// allFlows selects every flow of a switch.
+var allFlows = ofswitch.StatsFilter{Table: openflow.AllTables}
 
 // switchHandler brings what switches say to the loop.
 type switchHandler Controller
 
 // SwitchUp reads what the switch holds, then hands it to the engine; from then
-// on its session flows are counted at intervals.
+// on its flows are counted and audited at intervals.
 func (h *switchHandler) SwitchUp(sw *ofswitch.Switch) {
 	c := (*Controller)(h)
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -46,6 +40,7 @@ func (h *switchHandler) SwitchUp(sw *ofswitch.Switch) {
 // SwitchDown forgets the switch, unless a newer connection is in its place.
 func (h *switchHandler) SwitchDown(sw *ofswitch.Switch, err error) {
 	c := (*Controller)(h)
+	c.inbox.Forget(sw.DPID()) // before a newer connection of it comes up
 	c.do(func() {
 		l := c.switches[sw.DPID()]
 		if l == nil || l.sw != sw {
@@ -58,24 +53,10 @@ func (h *switchHandler) SwitchDown(sw *ofswitch.Switch, err error) {
 	})
 }
 
-// PacketIn queues a lifted packet, or counts it as dropped when its switch has
-// enough in the queue already.
+// PacketIn leaves a lifted packet for the loop, and never waits for it: what a
+// switch confirms comes by the same connection.
 func (h *switchHandler) PacketIn(sw *ofswitch.Switch, in openflow.PacketIn) {
-	c := (*Controller)(h)
-	n, _ := c.waiting.LoadOrStore(sw.DPID(), new(atomic.Int64))
-	waiting := n.(*atomic.Int64)
-	if waiting.Load() >= maxOfOne {
-		c.dropped.Add(1)
-		return
-	}
-	in.Frame = bytes.Clone(in.Frame)
-	waiting.Add(1)
-	select {
-	case c.packets <- queued{engine.PacketIn{DPID: sw.DPID(), In: in}, waiting}:
-	default:
-		waiting.Add(-1)
-		c.dropped.Add(1)
-	}
+	(*Controller)(h).inbox.Add(sw.DPID(), in)
 }
 
 // BatchDone tells the engine that a switch did what it was told.
@@ -92,10 +73,10 @@ func (h *switchHandler) BatchDone(sw *ofswitch.Switch, token uint64, err error) 
 	})
 }
 
-// follow announces a switch with the flows it holds, then counts its session
-// flows until ctx ends.
+// follow announces a switch with the flows it holds, then counts and
+// audits them until ctx ends.
 func (c *Controller) follow(ctx context.Context, l *link) {
-	flows, err := l.sw.FlowStats(ctx, ofswitch.StatsFilter{Table: openflow.AllTables})
+	flows, err := l.sw.FlowStats(ctx, allFlows)
 	if err != nil {
 		if ctx.Err() == nil {
 			c.log.LogAttrs(ctx, slog.LevelWarn, "switch did not list its flows", c.switchAttr(l.sw.DPID()), slog.Any("err", err))
@@ -113,7 +94,7 @@ func (c *Controller) follow(ctx context.Context, l *link) {
 			return
 		case <-poll.C:
 		}
-		flows, err := l.sw.FlowStats(ctx, sessionFlows)
+		flows, err := l.sw.FlowStats(ctx, allFlows)
 		if err != nil {
 			return // its connection is ending, and SwitchDown says why
 		}

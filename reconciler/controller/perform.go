@@ -18,11 +18,11 @@ func (c *Controller) perform(effects []engine.Effect) {
 		case engine.Send:
 			if l := c.switches[ef.Batch.DPID]; l != nil {
 				if err := l.sw.Send(ef.Batch); err != nil {
-					c.log.LogAttrs(c.ctx, slog.LevelWarn, "batch not sent", c.switchAttr(ef.Batch.DPID), slog.Any("err", err))
+					c.logUnsent(ef.Batch.DPID, err)
 				}
 			}
 		case engine.Decide:
-			c.asks <- ef.Ask // has room for all that the engine can ask at once
+			c.asks.add(ef.Ask)
 		case engine.Ack:
 			c.ack(ef)
 		case engine.LeaseGiven:
@@ -49,6 +49,14 @@ func (c *Controller) ack(a engine.Ack) {
 	conn.Ack(a.Seq, errs)
 }
 
+// logUnsent notes a batch that a switch could not be sent. Its connection is
+// ending, which packets must not tell one by one.
+func (c *Controller) logUnsent(dpid uint64, err error) {
+	if missed, ok := c.unsent.allow(time.Now()); ok {
+		c.log.LogAttrs(c.ctx, slog.LevelWarn, "batch not sent", c.switchAttr(dpid), slog.Uint64("unlogged", missed), slog.Any("err", err))
+	}
+}
+
 // record writes what happened to the log. What a packet can cause is written at
 // a bounded rate, or where a rule asks for it with log: true, in which case the
 // decision cache and the switch bound it.
@@ -59,19 +67,33 @@ func (c *Controller) record(ef engine.Effect) {
 		if ef.Session.Decision.Log {
 			level = slog.LevelInfo
 		}
-		c.log.LogAttrs(c.ctx, level, "session admitted", sessionAttrs(ef.Session)...)
+		if c.log.Enabled(c.ctx, level) {
+			c.log.LogAttrs(c.ctx, level, "session admitted", sessionAttrs(ef.Session)...)
+		}
+	case engine.SessionAdopted:
+		if c.log.Enabled(c.ctx, slog.LevelDebug) {
+			c.log.LogAttrs(c.ctx, slog.LevelDebug, "session adopted", sessionAttrs(ef.Session)...)
+		}
+	case engine.Drift: // at most one of each kind for each audit
+		c.log.LogAttrs(c.ctx, slog.LevelWarn, "drift mended", c.switchAttr(ef.DPID), slog.String("kind", string(ef.Kind)),
+			slog.Int("flows", ef.Count), slog.String("first", ef.First))
 	case engine.SessionEnded:
 		level := slog.LevelDebug
 		if ef.Why == session.EndPolicy {
 			level = slog.LevelInfo
 		}
-		c.log.LogAttrs(c.ctx, level, "session ended", append(sessionAttrs(ef.Session), slog.String("why", string(ef.Why)))...)
+		if c.log.Enabled(c.ctx, level) {
+			c.log.LogAttrs(c.ctx, level, "session ended", append(sessionAttrs(ef.Session), slog.String("why", string(ef.Why)))...)
+		}
 	case engine.PacketDenied:
-		if missed, ok := c.denials.allow(time.Now()); ok {
-			c.log.LogAttrs(c.ctx, slog.LevelInfo, "packet denied", append(deniedAttrs(ef), slog.Uint64("unlogged", missed))...)
+		if c.denials.denied(ef) {
+			c.log.LogAttrs(c.ctx, slog.LevelInfo, "packet denied", deniedAttrs(ef)...)
 		}
 	case engine.BatchRefused:
-		c.log.LogAttrs(c.ctx, slog.LevelError, "switch refused part of a batch", c.switchAttr(ef.DPID), slog.String("err", ef.Err))
+		if missed, ok := c.refusals.allow(time.Now()); ok {
+			c.log.LogAttrs(c.ctx, slog.LevelError, "switch refused part of a batch", c.switchAttr(ef.DPID),
+				slog.Uint64("unlogged", missed), slog.String("err", ef.Err))
+		}
 	}
 }
 
@@ -105,27 +127,4 @@ func deniedAttrs(d engine.PacketDenied) []slog.Attr {
 
 func (c *Controller) switchAttr(dpid uint64) slog.Attr {
 	return slog.String("switch", fmt.Sprintf("%016x", dpid))
-}
-
-// rateLimit lets a few events a second through and counts the others.
-type rateLimit struct {
-	second time.Time
-	n      int
-	missed uint64
-}
-
-const denialsPerSecond = 10
-
-// allow reports whether an event at now may be logged, and how many before it
-// were not.
-func (r *rateLimit) allow(now time.Time) (missed uint64, ok bool) {
-	if s := now.Truncate(time.Second); !s.Equal(r.second) {
-		r.second, r.n = s, 0
-	}
-	if r.n++; r.n > denialsPerSecond {
-		r.missed++
-		return 0, false
-	}
-	missed, r.missed = r.missed, 0
-	return missed, true
 }

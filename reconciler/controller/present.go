@@ -56,7 +56,7 @@ func (c *Controller) session(s *session.Session) api.Session {
 	out := api.Session{
 		ID: fmt.Sprintf("%#x", s.ID), From: endOf(s.Client), To: endOf(s.Server),
 		Proto: protoName(s.Key.Proto), Port: int(s.Key.Port), Decision: decisionOf(s.Decision), Opened: s.Opened,
-		WirePorts: []int{},
+		Adopted: !s.Adopted.IsZero(), WirePorts: []int{},
 	}
 	for _, h := range s.Lanes[0].Path.Hops {
 		out.Hosts = append(out.Hosts, h.Name)

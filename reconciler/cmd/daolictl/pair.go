@@ -82,10 +82,18 @@ func (a *app) completeEndpoint(cmd *cobra.Command, args []string, _ string) ([]s
 	return names, directive
 }
 
+// adopted marks a session that an earlier controller opened.
+func adopted(s api.Session) string {
+	if s.Adopted {
+		return ", adopted"
+	}
+	return ""
+}
+
 func (a *app) printWhy(w api.Why) {
 	a.printDecision(w.From, w.To, port(w.Proto, w.Port), w.Decision)
 	if w.Session != nil {
-		a.fact("session", "%s, open for %s, idle %s", w.Session.ID, span(a.now().Sub(w.Session.Opened)), span(seconds(w.Session.IdleSeconds)))
+		a.fact("session", "%s%s, open for %s, idle %s", w.Session.ID, adopted(*w.Session), span(a.now().Sub(w.Session.Opened)), span(seconds(w.Session.IdleSeconds)))
 	} else {
 		a.fact("session", "none open")
 	}
@@ -129,7 +137,7 @@ func end(e api.End) string {
 func (a *app) printTrace(t api.Trace) {
 	s := t.Session
 	a.printDecision(s.From, s.To, port(s.Proto, s.Port), s.Decision)
-	a.fact("session", "%s, open for %s, idle %s", s.ID, span(a.now().Sub(s.Opened)), span(seconds(s.IdleSeconds)))
+	a.fact("session", "%s%s, open for %s, idle %s", s.ID, adopted(s), span(a.now().Sub(s.Opened)), span(seconds(s.IdleSeconds)))
 	fmt.Fprintln(a.out)
 	var rows [][]cell
 	for _, leg := range t.Legs {

@@ -46,6 +46,10 @@ func (a *app) printStatus(s api.Status) {
 	}
 	a.fact("decisions", "%d, %.0f %% from the cache", decisions, 100*s.Decisions.HitRatio())
 	a.printCounts(s.Decisions.Reasons)
+	if len(s.Drift) > 0 {
+		a.fact("drift mended", "flows that switches lacked or held though nobody told them so")
+		a.printCounts(s.Drift)
+	}
 }
 
 func (a *app) printRevision(r api.RevisionStatus) {
