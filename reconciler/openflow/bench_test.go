@@ -11,6 +11,11 @@ func TestHotMessagesDoNotAllocate(t *testing.T) {
 	out := packetCases[0].out
 	in := packetIn(make([]byte, 98))
 	batch := of.Batch{Flows: []of.FlowMod{mod, mod}, Packets: []of.PacketOut{out}}
+	var entries [][]byte
+	for _, c := range flowCases {
+		entries = append(entries, entryOf(c.mod.Flow, 0))
+	}
+	stats, flows := replyOf(entries...), make([]of.FlowStats, 0, len(entries))
 	buf := make([]byte, 0, 4096)
 	for _, c := range []struct {
 		name string
@@ -24,6 +29,7 @@ func TestHotMessagesDoNotAllocate(t *testing.T) {
 		{"AppendText", func() { mod.AppendText(buf) }},
 		{"ParseHeader", func() { of.ParseHeader(in) }},
 		{"DecodePacketIn", func() { of.DecodePacketIn(in) }},
+		{"AppendFlowStats", func() { of.AppendFlowStats(flows, stats) }},
 		{"DecodeMatch", func() { of.DecodeMatch(in[24:]) }},
 	} {
 		if n := testing.AllocsPerRun(100, c.run); n != 0 {
@@ -62,13 +68,22 @@ func BenchmarkDecodePacketIn(b *testing.B) {
 }
 
 func BenchmarkAppendFlowStats(b *testing.B) {
-	in := flowStats(0, matchOf(sessionFlow.Match))
 	dst := make([]of.FlowStats, 0, 1)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := of.AppendFlowStats(dst, in); err != nil {
-			b.Fatal(err)
-		}
+	for _, c := range []struct {
+		name string
+		in   []byte
+	}{
+		{"goto", flowStats(0, matchOf(sessionFlow.Match))},
+		{"session", replyOf(entryOf(sessionFlow, 0))},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := of.AppendFlowStats(dst, c.in); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

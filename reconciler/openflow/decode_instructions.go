@@ -152,44 +152,47 @@ func (a *Action) setLoad(item []byte) bool {
 	return true
 }
 
-// Offsets in the encoding of a learn action, of what Learn holds. Those of its
-// specs count from where they start, which depends on its limit.
+// A learn action as appendLearn encodes it is a head, specs, which have one
+// length, and padding; the offsets below count from where the specs start.
 const (
-	learnLen      = 40 + learnSpecsLen + 2 // of the longest, padded
-	learnLimit    = 32
-	learnProto    = 10 + 2
-	learnInPort   = 20 + 2
-	learnDstBits  = 30 + 3*14
+	learnHeadLen  = 32 // NXAST_LEARN
+	learn2HeadLen = 40 // NXAST_LEARN2
 	learnSpecsLen = 3*10 + 4*14 + 8
+	maxLearnLen   = learn2HeadLen + learnSpecsLen + 2
+
+	learnProto   = 10 + 2 // the value of the second spec
+	learnInPort  = 20 + 2 // the value of the third
+	learnDstBits = 30 + 3*14
 )
 
 // setLearn decodes the one kind of learn action that Learn can hold: the numbers
 // are taken from where appendLearn writes them, and if it would then write the
 // action just like this, they are all of it.
 func (f *Flow) setLearn(a *Action, item []byte) bool {
-	specs := 32
+	head := learnHeadLen
 	if be.Uint16(item[8:]) == nxastLearn2 {
-		specs = 40
+		head = learn2HeadLen
 	}
-	if f.Learn.Proto != 0 || len(item) < specs+learnSpecsLen {
+	if f.Learn.Proto != 0 || len(item) < head+learnSpecsLen {
 		return false
 	}
+	specs := item[head:]
 	n := Learn{
 		IdleTimeout: be.Uint16(item[10:]),
 		Priority:    be.Uint16(item[14:]),
 		Cookie:      be.Uint64(item[16:]),
 		Table:       TableID(item[26]),
-		InPort:      portFrom16(be.Uint16(item[specs+learnInPort:])),
-		Proto:       item[specs+learnProto+1],
-		DstBits:     item[specs+learnDstBits+1],
+		InPort:      portFrom16(be.Uint16(specs[learnInPort:])),
+		Proto:       uint8(be.Uint16(specs[learnProto:])),
+		DstBits:     uint8(be.Uint16(specs[learnDstBits:])),
 	}
-	if specs == 40 {
-		n.Limit = be.Uint32(item[learnLimit:])
+	if head == learn2HeadLen {
+		n.Limit = be.Uint32(item[learnHeadLen:])
 	}
 	if n.Proto != ProtoTCP && n.Proto != ProtoUDP || n.DstBits < 1 || n.DstBits > 16 {
 		return false
 	}
-	var buf [learnLen]byte
+	var buf [maxLearnLen]byte
 	if !bytes.Equal(appendLearn(buf[:0], &n), item) {
 		return false
 	}

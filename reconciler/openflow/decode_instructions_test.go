@@ -3,6 +3,7 @@ package openflow_test
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"os"
 	"strings"
 	"testing"
 
@@ -178,6 +179,38 @@ func TestFlowStatsWithFlagsOrAnUnknownMatchAreNotWhole(t *testing.T) {
 	}
 }
 
+func TestLearnActionsDecodeToThemselves(t *testing.T) {
+	for _, l := range []of.Learn{
+		{Proto: of.ProtoTCP, DstBits: 16, InPort: of.PortLocal},
+		{Proto: of.ProtoUDP, DstBits: 1, InPort: 0xfeff, Limit: 1},
+		{Proto: of.ProtoTCP, DstBits: 7, InPort: 1, Limit: 1 << 31, Table: 254, Priority: 65535, IdleTimeout: 65535, Cookie: ^uint64(0)},
+	} {
+		want := of.Flow{Actions: of.ActionList(of.Output(1), of.Action{Kind: of.ActionLearn}), Learn: l}
+		got, err := of.AppendFlowStats(nil, replyOf(entryOf(want, 0)))
+		if err != nil || len(got) != 1 || got[0].Flow != want || !got[0].Whole {
+			t.Errorf("AppendFlowStats = %+v, %v; want %s", got, err, want)
+		}
+		want.Actions = of.ActionList(of.Action{Kind: of.ActionLearn}, of.Action{Kind: of.ActionLearn}, of.Output(1))
+		if got, err = of.AppendFlowStats(nil, replyOf(entryOf(want, 0))); err != nil || got[0].Flow == want || got[0].Whole {
+			t.Errorf("two learn actions: AppendFlowStats = %+v, %v; want one of them, not whole", got, err)
+		}
+	}
+}
+
+func TestLearnActionsOutOfRangeAreLeftOut(t *testing.T) {
+	for _, l := range []of.Learn{
+		{Proto: of.ProtoTCP, DstBits: 0, InPort: 1},
+		{Proto: of.ProtoTCP, DstBits: 17, InPort: 1},
+		{Proto: 47, DstBits: 16, InPort: 1},
+	} {
+		f := of.Flow{Actions: of.ActionList(of.Action{Kind: of.ActionLearn}, of.Output(1)), Learn: l}
+		got, err := of.AppendFlowStats(nil, replyOf(entryOf(f, 0)))
+		if want := (of.Flow{Actions: of.ActionList(of.Output(1))}); err != nil || len(got) != 1 || got[0].Flow != want || got[0].Whole {
+			t.Errorf("AppendFlowStats = %+v, %v; want %s, not whole", got, err, want)
+		}
+	}
+}
+
 // A learn action that is not just as Learn would be encoded is left out.
 func TestOnlyOurLearnActionsAreDecoded(t *testing.T) {
 	for _, c := range flowCases {
@@ -205,11 +238,13 @@ func TestFlowStatsRefuseInstructionsThatDoNotFit(t *testing.T) {
 	for _, c := range []struct{ name, content string }{
 		{"length 0", "0001 0000 02 000000"},
 		{"length 4", "0001 0004 02 000000"},
-		{"length 12", "0001 000c 02 000000 00000000 00000000"},
+		{"length 12", "0001 000c 02 000000 00000000"},
 		{"longer than the entry", "0001 0010 02 000000"},
 		{"cut", "0001 00"},
 		{"half an instruction behind a whole one", "0001 0008 02 000000 0001 0008"},
 		{"action of length 0", "0004 0010 00000000 0016 0000 00000001"},
+		{"action of length 12", "0004 0014 00000000 0016 000c 00000001 00000000"},
+		{"action of length 12 in whole instructions", "0004 0020 00000000 0016 000c 00000001 00000000 0016 000c 00000001 00000000"},
 		{"action of length 4", "0004 0010 00000000 0016 0004 00000001"},
 		{"action longer than its instruction", "0004 0010 00000000 0016 0010 00000001 0001 0008 02 000000"},
 		{"action not fitting behind twelve", "0004 00d0 00000000" + strings.Repeat("0000 0010 00000009 0000 000000000000", 12) + "0016 0010 00000001"},
@@ -218,6 +253,55 @@ func TestFlowStatsRefuseInstructionsThatDoNotFit(t *testing.T) {
 		got, err := of.AppendFlowStats(before, replyOf(entryOf(of.Flow{}, 0), entryOf(of.Flow{}, 0, unhex(t, c.content)...)))
 		if err == nil || len(got) != 1 || got[0] != before[0] {
 			t.Errorf("%s: AppendFlowStats = %+v, %v; want an error and nothing added", c.name, got, err)
+		}
+	}
+}
+
+// captured is an entry of flow statistics from Open vSwitch: the flow it decodes
+// to, whether that is all of it, and its bytes.
+type captured struct {
+	flow  string
+	whole bool
+	entry []byte
+}
+
+func readCaptured(t testing.TB) (all []captured) {
+	t.Helper()
+	b, err := os.ReadFile("testdata/flow-stats-hex.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c captured
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if flow, ok := strings.CutPrefix(line, "# whole: "); ok {
+			c = captured{flow: flow, whole: true}
+		} else if flow, ok := strings.CutPrefix(line, "# part: "); ok {
+			c = captured{flow: flow}
+		} else if c.flow != "" {
+			c.entry = unhex(t, line)
+			all, c = append(all, c), captured{}
+		}
+	}
+	if len(all) < 30 {
+		t.Fatalf("%d captured entries", len(all))
+	}
+	return all
+}
+
+func TestFlowStatsOfOpenVSwitch(t *testing.T) {
+	var entries [][]byte
+	all := readCaptured(t)
+	for _, c := range all {
+		entries = append(entries, c.entry)
+	}
+	got, err := of.AppendFlowStats(nil, replyOf(entries...))
+	if err != nil || len(got) != len(all) {
+		t.Fatalf("AppendFlowStats has %d flows of %d, %v", len(got), len(all), err)
+	}
+	for i, c := range all {
+		if got[i].Flow.String() != c.flow || got[i].Whole != c.whole {
+			t.Errorf("AppendFlowStats of %x = %s, whole %v\nwant %s, whole %v", c.entry, got[i].Flow, got[i].Whole, c.flow, c.whole)
 		}
 	}
 }

@@ -112,6 +112,45 @@ func FuzzDecodeMatch(f *testing.F) {
 	})
 }
 
+// FuzzFlowStats: whatever a switch reports, a whole flow is one that encodes to
+// what decodes to the same flow, and one in part at least never fails to encode.
+func FuzzFlowStats(f *testing.F) {
+	var entries [][]byte
+	for _, c := range flowCases {
+		entries = append(entries, entryOf(c.mod.Flow, 0))
+		f.Add(replyOf(entries[len(entries)-1]))
+	}
+	for _, c := range readCaptured(f) {
+		f.Add(replyOf(c.entry))
+	}
+	f.Add(replyOf(entries[:4]...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		flows, err := of.AppendFlowStats(nil, b)
+		if err != nil {
+			if flows != nil {
+				t.Errorf("AppendFlowStats = %d flows with %v", len(flows), err)
+			}
+			return
+		}
+		if len(flows) > len(b)/56 { // an entry and the shortest match
+			t.Errorf("AppendFlowStats of %d bytes has %d flows", len(b), len(flows))
+		}
+		for i := range flows {
+			want := &flows[i]
+			if want.Whole && !want.Known {
+				t.Errorf("%s is whole, but its match is not known", want.Flow)
+			}
+			again, err := of.AppendFlowStats(nil, replyOf(entryOf(want.Flow, 0)))
+			if err != nil || len(again) != 1 {
+				t.Fatalf("%s, encoded and decoded again: %d flows, %v", want.Flow, len(again), err)
+			}
+			if want.Known && (again[0].Flow != want.Flow || !again[0].Whole) {
+				t.Errorf("%s, encoded and decoded again: %s, whole %v", want.Flow, again[0].Flow, again[0].Whole)
+			}
+		}
+	})
+}
+
 // matchFrom makes any match that a Match can hold from random bytes.
 func matchFrom(b []byte) (m of.Match) {
 	next := func() byte {
