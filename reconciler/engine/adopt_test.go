@@ -210,7 +210,7 @@ func TestAlteredFlowsAreMended(t *testing.T) {
 			}
 			for i := range f.Actions {
 				if f.Actions[i].Kind == openflow.ActionOutput {
-					f.Actions[i].Port = 17
+					f.Actions[i].Value = 17
 				}
 			}
 			return true

@@ -32,7 +32,11 @@ func BenchmarkNewSession(b *testing.B) {
 		e.Step(world.Start, engine.RevisionLoaded{Policy: w.AllowAll("r1")})
 		for i := range w.Hosts {
 			e.Step(world.Start, engine.HostUp{Conn: uint64(i + 1), Report: w.Hosts[i]})
-			e.Step(world.Start, engine.SwitchUp{DPID: w.Hosts[i].DPID})
+			for _, ef := range e.Step(world.Start, engine.SwitchUp{DPID: w.Hosts[i].DPID}) {
+				if s, ok := ef.(engine.Send); ok && s.Batch.Token != 0 {
+					e.Step(world.Start, engine.BatchDone{DPID: s.Batch.DPID, Token: s.Batch.Token})
+				}
+			}
 		}
 		return e
 	}

@@ -29,6 +29,13 @@ func (e *Engine) underlayError(ef session.UnderlayError) []Effect {
 	return e.tell(ef.To, frame, OutcomeUnderlayError, session.IgnoreICMPUnknown)
 }
 
+// peerError gives an endpoint an error of the session's other end.
+func (e *Engine) peerError(ef session.PeerError) []Effect {
+	p := &ef.Packet
+	frame := packet.TranslateICMPError(p.Frame, p.Headers, ef.Sent, p.Headers.Src, ef.To.MAC, packet.MAC(pipeline.GatewayMAC))
+	return e.tell(ef.To, frame, OutcomePeerError, session.IgnoreICMPUnknown)
+}
+
 // tell puts a frame out at an endpoint's port, and counts that as done, or, if
 // there is no frame, as ignored.
 func (e *Engine) tell(to *inventory.Endpoint, frame []byte, done Outcome, none session.IgnoreReason) []Effect {

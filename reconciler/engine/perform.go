@@ -50,6 +50,8 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 		return e.timeExceeded(ef)
 	case session.UnderlayError:
 		return e.underlayError(ef)
+	case session.PeerError:
+		return e.peerError(ef)
 	case session.Ignored:
 		e.count.Outcomes[Outcome(ef.Why)]++
 	}
@@ -61,12 +63,8 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 // their flows; nothing waits for a barrier.
 func (e *Engine) install(ef session.Install) []Effect {
 	var bs batches
-	hops := flows.ForLane(ef.Session, ef.Lane)
-	for i := range hops {
-		b := bs.at(hops[i].Host.DPID)
-		for f := range hops[i].All {
-			b.Flows = append(b.Flows, openflow.Add(*f))
-		}
+	for i, h := range ef.Lane.Path.Hops {
+		bs.at(h.DPID).Flows = flows.Adds(ef.Session, ef.Lane, i)
 	}
 	for _, d := range ef.Deliver {
 		bs.deliver(ef.Session, d)

@@ -78,7 +78,7 @@ func (b *bench) answer(port uint32) string {
 		return "nothing"
 	}
 	h, err := packet.Decode(b.out[0].Frame)
-	if err != nil || len(b.out) != 1 || h.Dst != netip.MustParseAddr("10.1.0.2") || uint32(b.out[0].Actions[0].Port) != port {
+	if err != nil || len(b.out) != 1 || h.Dst != netip.MustParseAddr("10.1.0.2") || uint32(b.out[0].Actions[0].Port()) != port {
 		b.Fatalf("%d packets out, first %+v, %v; want one to web1", len(b.out), h, err)
 	}
 	switch {

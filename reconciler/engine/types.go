@@ -215,7 +215,8 @@ const (
 	OutcomeMalformed Outcome = "malformed" // could not be decoded
 
 	OutcomeTimeExceeded  Outcome = "time-exceeded"  // its TTL ended at a host, and its sender was told
-	OutcomeUnderlayError Outcome = "underlay-error" // an ICMP error that its endpoint was given
+	OutcomeUnderlayError Outcome = "underlay-error" // an ICMP error of the underlay, given to whom it is about
+	OutcomePeerError     Outcome = "peer-error"     // one of a session's other end
 )
 
 // Counters count since the engine was made.

@@ -12,7 +12,7 @@ import (
 // actions gathers what a flow does. Only what changes is written.
 type actions struct {
 	proto packet.Proto
-	list  openflow.Actions
+	list  *openflow.Actions
 	n     int
 }
 

@@ -51,7 +51,7 @@ func readActions(c *session.Claim, f *openflow.FlowStats) {
 		case a.Kind == openflow.ActionGroup:
 			wire = true
 		case a.Kind == openflow.ActionOutput:
-			c.ServerPort = uint32(a.Port)
+			c.ServerPort = uint32(a.Port())
 		case a.Kind != openflow.ActionSetField:
 		case a.Field == openflow.FieldIPDst:
 			c.ServerHost = openflow.AddrFrom32(uint32(a.Value))

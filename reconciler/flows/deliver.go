@@ -7,10 +7,16 @@ import (
 	"github.com/daolinet/daolinet/reconciler/session"
 )
 
+// lowTTL is what packets have less of that may be sent to find out where they
+// die: every stack sends others with more.
+const lowTTL = 32
+
 // Deliver returns the switch and the PacketOut that bring a lifted packet to the
 // end of its path. What an endpoint's port lifted is put out at the last switch,
 // behind that switch's flows on the same connection: put out at the first it
 // would often overtake them. What an uplink lifted meets the flow that it missed.
+// A packet that may not live to see its end goes the whole way, so that routers
+// and hosts on it can tell; one that overtakes the flows there is lifted again.
 func Deliver(s *session.Session, d session.Delivery) (dpid uint64, out openflow.PacketOut) {
 	l := d.Lane
 	if d.WireHop >= 0 {
@@ -23,11 +29,23 @@ func Deliver(s *session.Session, d session.Delivery) (dpid uint64, out openflow.
 			InPort: openflow.PortNo(d.Packet.InPort), Actions: f.Actions, Frame: d.Packet.Frame,
 		}
 	}
+	if len(l.Path.Hops) > 1 && modeOf(s, l) == ttlRoute && d.Packet.Headers.TTL < lowTTL {
+		hops := ForLane(s, l)
+		hop, f := &hops[0], &hops[0].Forward
+		if d.Direction == session.Reply {
+			hop = &hops[len(hops)-1]
+			f = &hop.Reply
+		}
+		return hop.Host.DPID, openflow.PacketOut{
+			InPort: openflow.PortNo(d.Packet.InPort), Actions: f.Actions, Frame: d.Packet.Frame,
+		}
+	}
 	last, to := len(l.Path.Hops)-1, &l.Path.Legs[len(l.Path.Legs)-1].Near
 	if d.Direction == session.Reply {
 		last, to = 0, &l.Path.Legs[0].Far
 	}
-	a := actions{proto: s.Key.Proto}
+	var list openflow.Actions
+	a := actions{proto: s.Key.Proto, list: &list}
 	switch modeOf(s, l) {
 	case ttlRefresh:
 		a.add(openflow.SetTTL(64))
@@ -39,7 +57,7 @@ func Deliver(s *session.Session, d session.Delivery) (dpid uint64, out openflow.
 	a.ethernet(to, false)
 	a.add(openflow.Output(openflow.PortNo(to.Port)))
 	return l.Path.Hops[last].DPID, openflow.PacketOut{
-		InPort: openflow.PortController, Actions: a.list, Frame: d.Packet.Frame,
+		InPort: openflow.PortController, Actions: list, Frame: d.Packet.Frame,
 	}
 }
 

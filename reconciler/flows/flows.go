@@ -36,14 +36,38 @@ func (h *HopFlows) All(yield func(*openflow.Flow) bool) {
 func ForLane(s *session.Session, l *session.Lane) []HopFlows {
 	out := make([]HopFlows, len(l.Path.Hops))
 	for i, h := range l.Path.Hops {
-		in, next := &l.Path.Legs[i], &l.Path.Legs[i+1]
-		b := builder{
-			proto: s.Key.Proto, ttl: modeOf(s, l), cookie: s.ID,
-			in: &in.Far, out: &next.Near, inWire: in.Wire, outWire: next.Wire,
-		}
-		out[i] = HopFlows{Host: h, Forward: b.forward(), Reply: b.reply(), Guard: b.guard()}
+		b := builderOf(s, l, i)
+		hf := &out[i]
+		hf.Host = h
+		b.forward(&hf.Forward)
+		b.reply(&hf.Reply)
+		b.guard(&hf.Guard)
 	}
 	return out
+}
+
+// Adds returns the FlowMods that add the flows of hop i of a lane, in the order
+// of All. It is ForLane for whoever only wants to send them, at half the cost.
+func Adds(s *session.Session, l *session.Lane, i int) []openflow.FlowMod {
+	b := builderOf(s, l, i)
+	out := make([]openflow.FlowMod, 0, 3)
+	if b.guarded() {
+		out = out[:1]
+		b.guard(&out[0].Flow)
+	}
+	n := len(out)
+	out = out[:n+2] // as FlowAdd is the zero command
+	b.reply(&out[n].Flow)
+	b.forward(&out[n+1].Flow)
+	return out
+}
+
+func builderOf(s *session.Session, l *session.Lane, i int) builder {
+	in, next := &l.Path.Legs[i], &l.Path.Legs[i+1]
+	return builder{
+		proto: s.Key.Proto, ttl: modeOf(s, l), cookie: s.ID,
+		in: &in.Far, out: &next.Near, inWire: in.Wire, outWire: next.Wire,
+	}
 }
 
 // ttlMode says what a path's hops do to the TTL.
@@ -77,23 +101,23 @@ type builder struct {
 }
 
 // forward takes what comes in from the client's side.
-func (b *builder) forward() openflow.Flow {
-	m := b.match(b.in)
-	v := &b.in.View
+func (b *builder) forward(f *openflow.Flow) {
+	b.start(f, pipeline.PrioForward, b.in)
+	m, v := &f.Match, &b.in.View
 	m.IPSrc, m.IPDst = openflow.IPv4(v.Src), openflow.IPv4(v.Dst)
 	if b.proto == packet.ICMP {
 		m.ICMPType, m.ICMPCode = openflow.Exact[uint8](8), openflow.Exact(v.Tag)
 	} else {
 		m.L4Src, m.L4Dst = bits(v.SrcPort), openflow.Exact(v.DstPort)
 	}
-	return b.flow(pipeline.PrioForward, m, b.forwardActions())
+	b.forwardActions(&f.Actions)
 }
 
 // reply takes what comes back from the server's side. A TCP packet that opens
 // never is a reply.
-func (b *builder) reply() openflow.Flow {
-	m := b.match(b.out)
-	v := &b.out.View
+func (b *builder) reply(f *openflow.Flow) {
+	b.start(f, pipeline.PrioReply, b.out)
+	m, v := &f.Match, &b.out.View
 	m.IPSrc, m.IPDst = openflow.IPv4(v.Dst), openflow.IPv4(v.Src)
 	if b.proto == packet.TCP {
 		m.Metadata = openflow.Masked(0, m.Metadata.Mask|pipeline.MetaOpener)
@@ -103,32 +127,33 @@ func (b *builder) reply() openflow.Flow {
 	} else {
 		m.L4Src, m.L4Dst = openflow.Exact(v.DstPort), bits(v.SrcPort)
 	}
-	return b.flow(pipeline.PrioReply, m, b.replyActions())
+	b.replyActions(&f.Actions)
 }
 
-// match is what both directions have in common. A router leaves packets whose
+// start writes what both directions have in common. A router leaves packets whose
 // TTL ends here to TableMiss.
-func (b *builder) match(at *session.End) openflow.Match {
-	m := openflow.Match{
-		InPort: openflow.PortNo(at.Port), EthType: openflow.EthTypeIPv4, IPProto: openflow.Exact(uint8(b.proto)),
-	}
+func (b *builder) start(f *openflow.Flow, prio uint16, at *session.End) {
+	f.Table, f.Priority, f.Cookie = pipeline.TableSession, prio, b.cookie
+	f.Match.InPort, f.Match.EthType = openflow.PortNo(at.Port), openflow.EthTypeIPv4
+	f.Match.IPProto = openflow.Exact(uint8(b.proto))
 	if b.ttl == ttlRoute {
-		m.Metadata = openflow.Masked(0, pipeline.MetaTTL)
+		f.Match.Metadata = openflow.Masked(0, pipeline.MetaTTL)
 	}
-	return m
 }
 
-func (b *builder) flow(prio uint16, m openflow.Match, as openflow.Actions) openflow.Flow {
-	return openflow.Flow{Table: pipeline.TableSession, Priority: prio, Cookie: b.cookie, Match: m, Actions: as}
-}
+// guarded reports whether one side of the hop is a wire leg with a port that the
+// host's own processes could use; echo requests with a code need a raw socket.
+func (b *builder) guarded() bool { return b.proto != packet.ICMP && b.inWire != b.outWire }
 
 // guard takes what the host's own processes send into a wire leg: of the
 // client's host towards the wire port, of the server's host from it.
-func (b *builder) guard() openflow.Flow {
-	if b.proto == packet.ICMP || b.inWire == b.outWire {
-		return openflow.Flow{} // echo requests with a code need a raw socket
+func (b *builder) guard(f *openflow.Flow) {
+	if !b.guarded() {
+		return
 	}
-	m := openflow.Match{InPort: openflow.PortLocal, EthType: openflow.EthTypeIPv4, IPProto: openflow.Exact(uint8(b.proto))}
+	f.Table, f.Priority, f.Cookie = pipeline.TableSession, pipeline.PrioGuard, b.cookie
+	m := &f.Match
+	m.InPort, m.EthType, m.IPProto = openflow.PortLocal, openflow.EthTypeIPv4, openflow.Exact(uint8(b.proto))
 	if b.outWire {
 		v := &b.out.View
 		m.IPDst, m.L4Dst = openflow.IPv4(v.Dst), openflow.Exact(v.DstPort)
@@ -136,11 +161,10 @@ func (b *builder) guard() openflow.Flow {
 		v := &b.in.View
 		m.IPDst, m.L4Src = openflow.IPv4(v.Src), openflow.Exact(v.DstPort)
 	}
-	return b.flow(pipeline.PrioGuard, m, openflow.Actions{})
 }
 
-func (b *builder) forwardActions() openflow.Actions {
-	a := actions{proto: b.proto}
+func (b *builder) forwardActions(list *openflow.Actions) {
+	a := actions{proto: b.proto, list: list}
 	is, becomes := &b.in.View, &b.out.View
 	a.before(b.ttl, b.outWire)
 	a.ethernet(b.out, b.outWire)
@@ -153,11 +177,10 @@ func (b *builder) forwardActions() openflow.Actions {
 	}
 	a.after(b.ttl, b.outWire)
 	a.leave(b.out, b.outWire)
-	return a.list
 }
 
-func (b *builder) replyActions() openflow.Actions {
-	a := actions{proto: b.proto}
+func (b *builder) replyActions(list *openflow.Actions) {
+	a := actions{proto: b.proto, list: list}
 	is, becomes := &b.out.View, &b.in.View
 	a.before(b.ttl, b.inWire)
 	a.ethernet(b.in, b.inWire)
@@ -170,7 +193,6 @@ func (b *builder) replyActions() openflow.Actions {
 	}
 	a.after(b.ttl, b.inWire)
 	a.leave(b.in, b.inWire)
-	return a.list
 }
 
 func bits(s session.PortSet) openflow.Bits[uint16] { return openflow.Masked(s.Value, s.Mask) }

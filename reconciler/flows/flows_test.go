@@ -3,6 +3,7 @@ package flows_test
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -86,15 +87,19 @@ func TestPipelineDocument(t *testing.T) {
 	b.WriteString(pipelineHead)
 	cfg := pipeline.HostConfig{
 		Uplink: 1, Addr: openflow.AddrFrom32(0xac1f0101), MAC: openflow.MAC{0xa, 0, 0, 0, 0, 1}, Wire: pipeline.DefaultWireRange,
-		Listeners: []pipeline.Listener{{Proto: openflow.ProtoTCP, Port: 17000}},
+		Listeners:   []pipeline.Listener{{Proto: openflow.ProtoTCP, Port: 17000}},
+		Connections: []pipeline.Connection{{Proto: openflow.ProtoTCP, LocalPort: 40000, Remote: netip.MustParseAddrPort("203.0.113.9:17017")}},
 	}
 	meters, fs := pipeline.Base(cfg)
-	section(&b, "Base flows (hostd), here with one listener of the host's own on tcp/17000", meters, fs...)
-	m, fs := pipeline.Peers(1, pipeline.Cookie{Category: pipeline.CategoryPeer, Epoch: 1}.Bits(), world.New().Snapshot().UnderlayRanges())
-	section(&b, "Peers (controller): wire packets that no session takes are lifted only from the hosts' ranges", []openflow.MeterMod{m}, fs...)
+	section(&b, "Base flows (hostd), here with a listener of the host's own on tcp/17000, and a connection that it has", meters, fs...)
+	meters, fs = pipeline.Peers(pipeline.PeersConfig{
+		Uplink: 1, Addr: cfg.Addr, Wire: cfg.Wire, Ranges: world.New().Snapshot().UnderlayRanges(),
+		Cookie: pipeline.Cookie{Category: pipeline.CategoryPeer, Epoch: 1}.Bits(),
+	})
+	section(&b, "Peers (controller): wire packets that no session takes are lifted only from the hosts' ranges", meters, fs...)
 	hop := pipeline.NextHop(1, openflow.MAC{0xa, 0, 0, 0, 0, 1}, openflow.MAC{0xa, 0, 0, 0, 0xfe, 1})
 	fmt.Fprintf(&b, "\n## The next hop (controller): wire legs leave by it\n\n```\n%s\n```\n", hop.String())
-	m, fs = pipeline.Endpoint(pipeline.EndpointConfig{
+	m, fs := pipeline.Endpoint(pipeline.EndpointConfig{
 		Port: 16, MAC: openflow.MAC{2, 0x42, 10, 1, 0, 2}, IP: openflow.AddrFrom32(0x0a010002),
 		Cookie: pipeline.Cookie{Category: pipeline.CategoryEndpoint, Epoch: 1, Number: 16}.Bits(),
 	})

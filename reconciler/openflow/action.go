@@ -54,13 +54,15 @@ type Action struct {
 	Ofs    uint8  // first bit written
 	Ofs2   uint8  // ActionMove: first bit read
 	Bits   uint8  // ActionMove, ActionLoad: number of bits
-	Port   PortNo // ActionOutput
-	Value  uint64 // ActionSetField, ActionSetTTL, ActionLoad; ActionGroup: group id
+	Value  uint64 // ActionSetField, ActionSetTTL, ActionLoad; ActionGroup: group id; ActionOutput: port
 }
 
 // Output sends the packet out of port. PortInPort goes back where it came from,
 // which plain Output of the ingress port never does (OpenFlow 1.3.5, 5.9).
-func Output(port PortNo) Action { return Action{Kind: ActionOutput, Port: port} }
+func Output(port PortNo) Action { return Action{Kind: ActionOutput, Value: uint64(port)} }
+
+// Port is where an ActionOutput sends to.
+func (a *Action) Port() PortNo { return PortNo(a.Value) }
 
 // ToController lifts the whole packet to the controller.
 func ToController() Action { return Output(PortController) }

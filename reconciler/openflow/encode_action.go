@@ -35,9 +35,9 @@ func appendAction(b []byte, a *Action, learn *Learn) []byte {
 	switch a.Kind {
 	case ActionOutput:
 		b = append(b, 0, actionTypeOutput, 0, 16)
-		b = be.AppendUint32(b, uint32(a.Port))
+		b = be.AppendUint32(b, uint32(a.Port()))
 		var max uint16
-		if a.Port == PortController {
+		if a.Port() == PortController {
 			max = maxLen
 		}
 		b = be.AppendUint16(b, max)

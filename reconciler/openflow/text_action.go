@@ -12,13 +12,13 @@ func (l *textList) actions(as *Actions, learn *Learn) {
 func (a *Action) appendText(b []byte, learn *Learn) []byte {
 	switch a.Kind {
 	case ActionOutput:
-		if a.Port == PortController {
+		if a.Port() == PortController {
 			return append(b, "CONTROLLER:65535"...)
 		}
-		if a.Port >= PortInPort {
-			return appendPort(b, a.Port)
+		if a.Port() >= PortInPort {
+			return appendPort(b, a.Port())
 		}
-		return appendPort(append(b, "output:"...), a.Port)
+		return appendPort(append(b, "output:"...), a.Port())
 	case ActionGroup:
 		return strconv.AppendUint(append(b, "group:"...), a.Value, 10)
 	case ActionSetField:

@@ -113,7 +113,7 @@ func partial[T uint8 | uint16 | uint32 | uint64](b openflow.Bits[T]) bool {
 func (s *Switch) checkAction(a *openflow.Action, m *openflow.Match, l *openflow.Learn) error {
 	switch a.Kind {
 	case openflow.ActionOutput:
-		if p := a.Port; p >= maxPort && p < openflow.PortInPort || p == openflow.PortAny {
+		if p := a.Port(); p >= maxPort && p < openflow.PortInPort || p == openflow.PortAny {
 			return errOutPort.about("output to " + p.String())
 		}
 	case openflow.ActionGroup:

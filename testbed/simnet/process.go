@@ -26,7 +26,7 @@ func (s *Switch) packetOut(p *openflow.PacketOut, res *Result) error {
 		in = openflow.PortController
 	}
 	for i := range p.Actions.Len() {
-		if a := &p.Actions[i]; a.Kind != openflow.ActionOutput || a.Port != openflow.PortTable {
+		if a := &p.Actions[i]; a.Kind != openflow.ActionOutput || a.Port() != openflow.PortTable {
 			if err := s.checkAction(a, nil, nil); err != nil {
 				return fmt.Errorf("packet-out: %w", err)
 			}
@@ -109,7 +109,7 @@ func (w *walk) actions(as *openflow.Actions, learn *openflow.Learn) bool {
 	for i := range as.Len() {
 		switch a := &as[i]; a.Kind {
 		case openflow.ActionOutput:
-			w.output(a.Port)
+			w.output(a.Port())
 		case openflow.ActionGroup:
 			w.group(uint32(a.Value))
 		case openflow.ActionSetField:

@@ -450,7 +450,7 @@ func TestOverwriteKeepsCounters(t *testing.T) {
 	s.Receive(t0, 1, frame)
 	f.Cookie, f.Actions = 9, of.ActionList(of.Output(3))
 	apply(t, s, t0.Add(4*time.Second), of.Batch{Flows: adds(f)})
-	want := []of.FlowStats{{Priority: 1, Cookie: 9, Match: anyTCP, Known: true, Packets: 1, Bytes: uint64(len(frame))}}
+	want := []of.FlowStats{{Flow: f, Known: true, Whole: true, Packets: 1, Bytes: uint64(len(frame))}}
 	if d := cmp.Diff(want, s.Dump()); d != "" {
 		t.Errorf("Dump differs (-want +got):\n%s", d)
 	}
