@@ -59,11 +59,18 @@ func TestIdentityWithoutIDIsNotCached(t *testing.T) {
 	}
 }
 
+// TestDecideConcurrently asks two policies that share what was compiled of their
+// modules.
 func TestDecideConcurrently(t *testing.T) {
-	p := table().compile(t)
+	w := table()
+	p := w.compile(t)
+	again, err := p.Recompile("r2", w.network, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cases := decideCases(p)
 	var wait sync.WaitGroup
-	for range 4 {
+	for _, p := range []*policy.Policy{p, again, p, again} {
 		wait.Go(func() {
 			for range 3 {
 				for _, c := range cases {

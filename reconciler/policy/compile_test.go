@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -107,6 +108,61 @@ func TestCompileRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRecompileTakesTheModulesAsTheyAre takes one tree of policies through edits,
+// and compares what Recompile makes of each with what Compile makes of it.
+func TestRecompileTakesTheModulesAsTheyAre(t *testing.T) {
+	const byLib = "package daoli.admission\n\nimport data.daoli.lib.net\n\ndecision := " + allowAll + " if net.mine == 1\n"
+	mine := func(n string) string { return "package daoli.lib.net\n\nmine := " + n + "\n" }
+	edits := []struct {
+		name string
+		tree fs.FS
+	}{
+		{"the tree", tree(admissionFile, byLib, "lib/net.rego", mine("1"))},
+		{"nothing", tree(admissionFile, byLib, "lib/net.rego", mine("1"))},
+		{"a lib, to another of its size", tree(admissionFile, byLib, "lib/net.rego", mine("2"))},
+		{"the lib's name", tree(admissionFile, byLib, "lib/other.rego", mine("2"))},
+		{"the system's name", tree("system/other.rego", byLib, "lib/other.rego", mine("2"))},
+		{"a line above", tree(admissionFile, "\n"+byLib, "lib/other.rego", mine("2"))},
+		{"a test", tree(admissionFile, "\n"+byLib, "lib/other.rego", mine("2"), "lib/x_test.rego", "no Rego")},
+		{"a lib gone", tree(admissionFile, byLib)},
+		{"a syntax error", tree(admissionFile, byLib+"{", "lib/net.rego", mine("1"))},
+		{"a tenant's Rego", tree(admissionFile, byLib, "lib/other.rego", mine("2"), "tenants/acme/p.rego", "package p\n")},
+		{"a system's module more", tree(admissionFile, byLib, "system/more.rego", "package daoli.more\n", "lib/net.rego", mine("1"))},
+		{"two modules with each other's text", tree(admissionFile, "package daoli.more\n", "system/more.rego", byLib, "lib/net.rego", mine("2"))},
+		{"the embedded system", nil},
+		{"the embedded system and a lib", tree("lib/net.rego", mine("1"))},
+		{"and back", tree(admissionFile, byLib, "lib/net.rego", mine("1"))},
+	}
+	network := table().network
+	q := query(endpoint("acme/prod/web"), endpoint("globex/prod/web"), "tcp/1")
+	before, err := policy.Compile("r0", network, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions := map[policy.Decision]bool{}
+	refused := 0
+	for _, e := range edits {
+		want, wantErr := policy.Compile("r1", network, e.tree)
+		got, err := before.Recompile("r1", network, e.tree)
+		if fmt.Sprint(err) != fmt.Sprint(wantErr) {
+			t.Errorf("after an edit of %s: Recompile = %v, Compile = %v", e.name, err, wantErr)
+		}
+		if err != nil || wantErr != nil {
+			refused++
+			continue
+		}
+		before = got
+		d := got.Decide(now, q)
+		if want := want.Decide(now, q); d != want {
+			t.Errorf("after an edit of %s: Decide = %+v, compiled anew %+v", e.name, d, want)
+		}
+		decisions[d] = true
+	}
+	if len(decisions) != 6 || refused != 2 {
+		t.Errorf("%d different decisions and %d refused trees; want 6 and 2, or the edits change nothing", len(decisions), refused)
 	}
 }
 

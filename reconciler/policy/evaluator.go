@@ -29,24 +29,17 @@ var (
 	errTimeout   = errors.New("the evaluation takes too many steps")
 )
 
-// evaluator asks the entrypoint over one frozen tree of data.
+// evaluator asks the entrypoint of a program over one frozen tree of data.
 type evaluator struct {
-	compiler *ast.Compiler
-	queries  ast.QueryCompiler
-	query    ast.Body
-	data     frozen
+	*program
+	data frozen
 }
 
-// newEvaluator returns the evaluator of the modules in compiler, with index at
+// newEvaluator returns the evaluator of a program with index at
 // data.daoli.index.
-func newEvaluator(compiler *ast.Compiler, index ast.Value) (*evaluator, error) {
-	queries := compiler.QueryCompiler()
-	query, err := queries.Compile(resultQuery)
-	if err != nil {
-		return nil, err
-	}
+func newEvaluator(p *program, index ast.Value) *evaluator {
 	root := ast.NewObject(pair("daoli", ast.ObjectTerm(pair("index", ast.NewTerm(index)))))
-	return &evaluator{compiler: compiler, queries: queries, query: query, data: frozen{root: root}}, nil
+	return &evaluator{p, frozen{root: root}}
 }
 
 // eval returns the value of the entrypoint for input.

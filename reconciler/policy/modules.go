@@ -21,45 +21,98 @@ const maxModules = 1 << 20
 // indexPath is where the index is, as a path below data.
 var indexPath = []string{"daoli", "index"}
 
+// program is a tree of policies compiled, ready to be asked over any data. It is
+// immutable, and safe for concurrent use.
+type program struct {
+	modules  []module // that it was compiled of
+	compiler *ast.Compiler
+	queries  ast.QueryCompiler
+	query    ast.Body
+}
+
+// module is one file of Rego.
+type module struct{ name, text string }
+
 // compileModules compiles system/ and lib/ of a tree of policies, with the
-// embedded system in the place of one that is not there.
-func compileModules(tree fs.FS) (*ast.Compiler, error) {
+// embedded system in the place of one that is not there. If before, which may be
+// nil, was compiled of the very same modules, it is good for these too: what else
+// counts, such as the built-ins that are allowed, never changes while we run.
+func compileModules(tree fs.FS, before *program) (*program, error) {
+	modules, problems := modulesOf(tree)
+	if len(problems) == 0 && before != nil && slices.Equal(before.modules, modules) {
+		return before, nil
+	}
 	capabilities := allowedCapabilities()
-	modules := map[string]*ast.Module{}
-	var problems []error
-	left := maxModules
-	load := func(tree fs.FS, dir string) {
-		problems = append(problems, parseDir(tree, dir, capabilities, modules, &left)...)
-	}
-	switch {
-	case tree == nil:
-		load(policies.FS, "system")
-	case !hasDir(tree, "system"):
-		load(policies.FS, "system")
-		load(tree, "lib")
-	default:
-		load(tree, "system")
-		load(tree, "lib")
-	}
-	if tree != nil {
-		problems = append(problems, refuseTenants(tree)...)
-	}
-	if len(problems) > 0 {
+	parsed, more := parse(modules, capabilities)
+	if problems = append(problems, more...); len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-
 	compiler := ast.NewCompiler().
 		WithCapabilities(capabilities).
 		WithStrict(true).
 		WithEnablePrintStatements(false).
 		WithPathConflictsCheck(isIndex)
-	if compiler.Compile(modules); compiler.Failed() {
+	if compiler.Compile(parsed); compiler.Failed() {
 		return nil, errors.Join(regoErrors(compiler.Errors)...)
 	}
 	if len(compiler.GetRulesExact(entrypointRef)) == 0 {
 		return nil, fmt.Errorf("system: no rule %s: it must decide", entrypoint)
 	}
-	return compiler, nil
+	queries := compiler.QueryCompiler()
+	query, err := queries.Compile(resultQuery)
+	if err != nil {
+		return nil, err
+	}
+	return &program{modules: modules, compiler: compiler, queries: queries, query: query}, nil
+}
+
+// modulesOf reads the modules that a tree of policies stands for, in the order
+// of their names below system/ and then below lib/, and says what is wrong with
+// the tree.
+func modulesOf(tree fs.FS) (modules []module, problems []error) {
+	left := maxModules
+	read := func(tree fs.FS, dir string) {
+		err := walkModules(tree, dir, func(name string) error {
+			text, err := readModule(tree, name, left)
+			left -= len(text)
+			if err == nil {
+				modules = append(modules, module{name, text})
+			}
+			return err
+		})
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	switch {
+	case tree == nil:
+		read(policies.FS, "system")
+	case !hasDir(tree, "system"):
+		read(policies.FS, "system")
+		read(tree, "lib")
+	default:
+		read(tree, "system")
+		read(tree, "lib")
+	}
+	if tree != nil {
+		problems = append(problems, refuseTenants(tree)...)
+	}
+	return modules, problems
+}
+
+// parse parses modules.
+func parse(modules []module, capabilities *ast.Capabilities) (map[string]*ast.Module, []error) {
+	parsed := make(map[string]*ast.Module, len(modules))
+	var problems []error
+	for _, m := range modules {
+		p, err := ast.ParseModuleWithOpts(m.name, m.text, ast.ParserOptions{Capabilities: capabilities})
+		if err != nil {
+			problems = append(problems, regoErrors(err)...)
+			continue
+		}
+		parsed[m.name] = p
+	}
+	return parsed, problems
 }
 
 func hasDir(tree fs.FS, dir string) bool {
@@ -71,30 +124,6 @@ func hasDir(tree fs.FS, dir string) bool {
 // rule would hide what Go wrote.
 func isIndex(below []string) (bool, error) {
 	return len(below) >= len(indexPath) && slices.Equal(below[:len(indexPath)], indexPath), nil
-}
-
-// parseDir parses the modules below dir, which need not be there, into modules,
-// and takes their bytes from left.
-func parseDir(tree fs.FS, dir string, capabilities *ast.Capabilities, modules map[string]*ast.Module, left *int) []error {
-	var problems []error
-	err := walkModules(tree, dir, func(name string) error {
-		text, err := readModule(tree, name, *left)
-		if err != nil {
-			return err
-		}
-		*left -= len(text)
-		module, err := ast.ParseModuleWithOpts(name, text, ast.ParserOptions{Capabilities: capabilities})
-		if err != nil {
-			problems = append(problems, regoErrors(err)...)
-			return nil
-		}
-		modules[name] = module
-		return nil
-	})
-	if err != nil {
-		problems = append(problems, err)
-	}
-	return problems
 }
 
 // walkModules calls visit with each *.rego below dir that is no test.

@@ -81,29 +81,31 @@ type cachedDecision struct {
 // ignored; nil, or without a directory system, it leaves the embedded system in
 // place. The error has a line FILE:LINE: TEXT for each thing wrong in modules.
 func Compile(rev string, network *spec.Network, modules fs.FS) (*Policy, error) {
-	return compile(rev, network, modules, nil, 0)
+	return compile(rev, network, modules, nil)
 }
 
 // Recompile is Compile, with what p has made of the VPCs that are the same in
 // network: those whose VPC, SecurityGroups, Ingresses and Services are the very
-// objects, by pointer. So an edit costs what it changed.
+// objects, by pointer; and with p's compiled modules if the texts are the same.
+// So an edit costs what it changed.
 func (p *Policy) Recompile(rev string, network *spec.Network, modules fs.FS) (*Policy, error) {
-	return compile(rev, network, modules, p.parts, p.numbers)
+	return compile(rev, network, modules, p)
 }
 
-func compile(
-	rev string, network *spec.Network, modules fs.FS, before map[spec.VPCID]*part, numbers uint32,
-) (*Policy, error) {
-	compiler, err := compileModules(modules)
-	if err != nil {
-		return nil, err
-	}
+// compile makes the policy of network with what is still good of before, which
+// may be nil.
+func compile(rev string, network *spec.Network, modules fs.FS, before *Policy) (*Policy, error) {
 	x := newIndexer()
-	x.numbers = numbers
-	evaluator, err := newEvaluator(compiler, x.index(network, before))
+	var compiled *program
+	var parts map[spec.VPCID]*part
+	if before != nil {
+		compiled, parts, x.numbers = before.evaluator.program, before.parts, before.numbers
+	}
+	compiled, err := compileModules(modules, compiled)
 	if err != nil {
 		return nil, err
 	}
+	evaluator := newEvaluator(compiled, x.index(network, parts))
 	return &Policy{
 		revision:  rev,
 		network:   network,
