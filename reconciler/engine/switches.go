@@ -73,8 +73,14 @@ type entries struct {
 	flows  map[openflow.Key]openflow.Flow
 }
 
-func (t *entries) add(m openflow.MeterMod, fs []openflow.Flow) {
-	t.meters[m.ID] = m
+func newEntries() entries {
+	return entries{make(map[uint32]openflow.MeterMod), make(map[uint32]openflow.GroupMod), make(map[openflow.Key]openflow.Flow)}
+}
+
+func (t *entries) add(ms []openflow.MeterMod, fs []openflow.Flow) {
+	for _, m := range ms {
+		t.meters[m.ID] = m
+	}
 	for i := range fs {
 		t.flows[fs[i].Key()] = fs[i]
 	}
@@ -125,74 +131,109 @@ func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, dpid uint64, s 
 // flows of its endpoints, those that lift wire packets of its peers, and the
 // group by which wire legs leave.
 func (e *Engine) fixed(snap *inventory.Snapshot, dpid uint64) entries {
-	want := entries{
-		make(map[uint32]openflow.MeterMod), make(map[uint32]openflow.GroupMod), make(map[openflow.Key]openflow.Flow),
-	}
 	h := snap.HostByDPID(dpid)
 	if h == nil {
-		return want
+		return newEntries()
 	}
-	up := openflow.PortNo(h.Uplink.Port)
-	want.groups[pipeline.GroupNextHop] = pipeline.NextHop(up, openflow.MAC(h.Uplink.MAC), openflow.MAC(h.Uplink.NextHopMAC))
-	meters, peers := pipeline.Peers(pipeline.PeersConfig{
-		Uplink: up, Addr: h.Uplink.Addr.Addr(), Wire: e.cfg.Wire, Ranges: snap.UnderlayRanges(), Cookie: e.cookie(pipeline.CategoryPeer, 0),
-	})
-	for _, m := range meters {
-		want.add(m, peers)
-	}
+	want := e.uplinkEntries(snap, h)
 	for _, ep := range snap.EndpointsOf(h) {
-		want.add(pipeline.Endpoint(pipeline.EndpointConfig{
-			Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP,
-			Cookie: e.cookie(pipeline.CategoryEndpoint, ep.Port),
-		}))
+		e.addEndpoint(&want, ep)
 	}
 	return want
+}
+
+func (e *Engine) uplinkEntries(snap *inventory.Snapshot, h *inventory.Host) entries {
+	want := newEntries()
+	up := openflow.PortNo(h.Uplink.Port)
+	want.groups[pipeline.GroupNextHop] = pipeline.NextHop(up, openflow.MAC(h.Uplink.MAC), openflow.MAC(h.Uplink.NextHopMAC))
+	want.add(pipeline.Peers(pipeline.PeersConfig{
+		Uplink: up, Addr: h.Uplink.Addr.Addr(), Wire: e.cfg.Wire, Ranges: snap.UnderlayRanges(), Cookie: e.cookie(pipeline.CategoryPeer, 0),
+	}))
+	return want
+}
+
+func (e *Engine) addEndpoint(want *entries, ep *inventory.Endpoint) {
+	m, fs := pipeline.Endpoint(pipeline.EndpointConfig{
+		Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP,
+		Cookie: e.cookie(pipeline.CategoryEndpoint, ep.Port),
+	})
+	want.add([]openflow.MeterMod{m}, fs)
 }
 
 // syncEndpoints tells each connected switch how its fixed flows differ between
 // two snapshots.
 func (e *Engine) syncEndpoints(old, snap *inventory.Snapshot) []Effect {
 	var out []Effect
+	moved := !slices.Equal(old.UnderlayRanges(), snap.UnderlayRanges())
 	for _, dpid := range slices.Sorted(maps.Keys(e.switches)) {
 		if !e.switches[dpid].compared {
 			continue // resync brings all
 		}
-		was, is := e.fixed(old, dpid), e.fixed(snap, dpid)
-		b := openflow.Batch{DPID: dpid}
-		for _, m := range sorted(is.meters) {
-			if was.meters[m.ID] != m {
-				b.Meters = append(b.Meters, m)
-			}
+		was, is := newEntries(), newEntries()
+		before, after := old.HostByDPID(dpid), snap.HostByDPID(dpid)
+		if moved || before != after {
+			was, is = e.uplinkOf(old, before), e.uplinkOf(snap, after)
 		}
-		for _, g := range sorted(is.groups) {
-			if was.groups[g.ID] != g {
-				b.Groups = append(b.Groups, g)
-			}
+		e.addChanged(&was, old.EndpointsOf(before), snap)
+		e.addChanged(&is, snap.EndpointsOf(after), old)
+		out = append(out, difference(dpid, was, is)...)
+	}
+	return out
+}
+
+func (e *Engine) uplinkOf(snap *inventory.Snapshot, h *inventory.Host) entries {
+	if h == nil {
+		return newEntries()
+	}
+	return e.uplinkEntries(snap, h)
+}
+
+// addChanged adds those of eps that other has not.
+func (e *Engine) addChanged(to *entries, eps []*inventory.Endpoint, other *inventory.Snapshot) {
+	for _, ep := range eps {
+		if other.EndpointAt(ep.Host.DPID, ep.Port) != ep {
+			e.addEndpoint(to, ep)
 		}
-		for _, f := range missingFrom(is.flows, was.flows) {
-			b.Flows = append(b.Flows, openflow.DeleteStrict(f))
+	}
+}
+
+// difference is what makes a switch that holds was hold is.
+func difference(dpid uint64, was, is entries) []Effect {
+	b := openflow.Batch{DPID: dpid}
+	for _, m := range sorted(is.meters) {
+		if was.meters[m.ID] != m {
+			b.Meters = append(b.Meters, m)
 		}
-		var added []openflow.Flow
-		for k, f := range is.flows {
-			if f != was.flows[k] {
-				added = append(added, f)
-			}
+	}
+	for _, g := range sorted(is.groups) {
+		if was.groups[g.ID] != g {
+			b.Groups = append(b.Groups, g)
 		}
-		for _, f := range ordered(added) {
-			b.Flows = append(b.Flows, openflow.Add(f))
+	}
+	for _, f := range missingFrom(is.flows, was.flows) {
+		b.Flows = append(b.Flows, openflow.DeleteStrict(f))
+	}
+	var added []openflow.Flow
+	for k, f := range is.flows {
+		if f != was.flows[k] {
+			added = append(added, f)
 		}
-		gone := openflow.Batch{DPID: dpid} // after the flows that name them
-		for _, m := range sorted(was.meters) {
-			if _, stays := is.meters[m.ID]; !stays {
-				gone.Meters = append(gone.Meters, openflow.MeterMod{Delete: true, ID: m.ID})
-			}
+	}
+	for _, f := range ordered(added) {
+		b.Flows = append(b.Flows, openflow.Add(f))
+	}
+	gone := openflow.Batch{DPID: dpid} // after the flows that name them
+	for _, m := range sorted(was.meters) {
+		if _, stays := is.meters[m.ID]; !stays {
+			gone.Meters = append(gone.Meters, openflow.MeterMod{Delete: true, ID: m.ID})
 		}
-		if len(b.Meters)+len(b.Groups)+len(b.Flows) > 0 {
-			out = append(out, Send{b})
-		}
-		if len(gone.Meters) > 0 {
-			out = append(out, Send{gone})
-		}
+	}
+	var out []Effect
+	if len(b.Meters)+len(b.Groups)+len(b.Flows) > 0 {
+		out = append(out, Send{b})
+	}
+	if len(gone.Meters) > 0 {
+		out = append(out, Send{gone})
 	}
 	return out
 }

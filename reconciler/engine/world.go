@@ -87,7 +87,7 @@ func refOf(ep *inventory.EndpointReport) inventory.EndpointRef {
 // rebuild joins what is desired with what is seen, tells the switches what
 // changed of their endpoints, and has the sessions judged again.
 func (e *Engine) rebuild(now time.Time) []Effect {
-	snap, refused := inventory.Build(e.interner, e.net, e.Reports())
+	snap, refused := inventory.Rebuild(e.interner, e.net, e.Reports(), e.snap)
 	clear(e.refused)
 	for _, r := range refused {
 		e.refused[r.Host] = append(e.refused[r.Host], r)

@@ -26,7 +26,7 @@ func Imagine(in *Interner, net *spec.Network, eps []EndpointReport) (*Snapshot, 
 			refused = append(refused, Refusal{Ref: EndpointRef{e.VPCID(), e.Name}, Text: text})
 			continue
 		}
-		s.add(h, &e)
+		s.add(h, &e, &Snapshot{})
 	}
 	return s, refused
 }

@@ -60,12 +60,19 @@ type Refusal struct {
 // the numbers of new identities, which come from in. Reports are taken in the
 // order given: of two claims to one address the first stands.
 func Build(in *Interner, net *spec.Network, reports []HostReport) (*Snapshot, []Refusal) {
+	return Rebuild(in, net, reports, &Snapshot{})
+}
+
+// Rebuild is Build for a world that was was before: hosts and endpoints that are
+// as they were keep their pointers, so that who compares two snapshots sees at
+// once what changed.
+func Rebuild(in *Interner, net *spec.Network, reports []HostReport, was *Snapshot) (*Snapshot, []Refusal) {
 	s := newSnapshot(in, net, len(reports))
 	var refused []Refusal
 	count := make(map[string]int) // tenant -> endpoints
 	for i := range reports {
 		r := &reports[i]
-		h := &Host{Name: r.Name, BootID: r.BootID, DPID: r.DPID, Uplink: r.Uplink, Listeners: r.Listeners, AddressLists: r.AddressLists}
+		h := was.hostLike(r)
 		s.hosts[h.Name], s.byDPID[h.DPID], s.byUnderlay[h.Uplink.Addr.Addr()] = h, h, h
 		s.know(&h.AddressLists)
 		for j := range r.Endpoints {
@@ -75,7 +82,7 @@ func Build(in *Interner, net *spec.Network, reports []HostReport) (*Snapshot, []
 				continue
 			}
 			count[e.Tenant]++
-			s.add(h, e)
+			s.add(h, e, was)
 		}
 	}
 	return s, refused
@@ -175,8 +182,44 @@ func (s *Snapshot) subnet(tenant, vpc, subnet string) (*spec.Subnet, error) {
 	return sub, nil
 }
 
+// hostLike returns the host that a report is about, the one that is there already
+// if nothing about it changed.
+func (s *Snapshot) hostLike(r *HostReport) *Host {
+	h := &Host{
+		Name: r.Name, BootID: r.BootID, DPID: r.DPID, Uplink: r.Uplink, Listeners: r.Listeners, AddressLists: r.AddressLists,
+	}
+	o := s.hosts[r.Name]
+	if o != nil && o.BootID == h.BootID && o.DPID == h.DPID && o.Uplink == h.Uplink && slices.Equal(o.Listeners, h.Listeners) &&
+		slices.Equal(o.Addresses, h.Addresses) && slices.Equal(o.Controllers, h.Controllers) {
+		return o
+	}
+	return h
+}
+
+// endpointLike returns the endpoint that is there already if nothing about it
+// changed, or nil.
+func (s *Snapshot) endpointLike(net *spec.Network, h *Host, e *EndpointReport) *Endpoint {
+	o := s.byName[EndpointRef{e.VPCID(), e.Name}]
+	if o == nil || s.Net != net || o.Host != h || o.Tenant != e.Tenant || o.Subnet != e.Subnet || o.IP != e.IP || o.MAC != e.MAC ||
+		o.Port != e.Port || !slices.Equal(o.Claims, e.Claims) || !maps.Equal(o.Labels, e.Labels) {
+		return nil
+	}
+	return o
+}
+
 // add joins one endpoint that refuse let through.
-func (s *Snapshot) add(h *Host, e *EndpointReport) {
+func (s *Snapshot) add(h *Host, e *EndpointReport, was *Snapshot) {
+	ep := was.endpointLike(s.Net, h, e)
+	if ep == nil {
+		ep = s.endpoint(h, e)
+	}
+	s.byHost[h] = append(s.byHost[h], ep)
+	s.byPort[portKey{h.DPID, e.Port}] = ep
+	s.byAddr[AddrKey{ep.VPC, e.IP}] = ep
+	s.byName[EndpointRef{ep.VPC, e.Name}] = ep
+}
+
+func (s *Snapshot) endpoint(h *Host, e *EndpointReport) *Endpoint {
 	vpc := e.VPCID()
 	groups, ignored := s.membership(e)
 	ep := &Endpoint{EndpointReport: *e, VPC: vpc, Host: h, Ignored: ignored}
@@ -185,10 +228,7 @@ func (s *Snapshot) add(h *Host, e *EndpointReport) {
 		id.Name = e.Name
 	}
 	ep.Identity = s.interner.endpoint(id)
-	s.byHost[h] = append(s.byHost[h], ep)
-	s.byPort[portKey{h.DPID, e.Port}] = ep
-	s.byAddr[AddrKey{vpc, e.IP}] = ep
-	s.byName[EndpointRef{vpc, e.Name}] = ep
+	return ep
 }
 
 // membership resolves which groups of its VPC an endpoint is in, sorted, and

@@ -132,6 +132,40 @@ func (o *onWire) expired(p Packet) Effect {
 	return TimeExceeded{Packet: p, To: to, Sent: &sent}
 }
 
+// peerError passes on what an endpoint's stack says of a packet that it got in a
+// session which lives: that no socket has the port, say. It belongs to the
+// session, so no rule is asked for it. found is false for any other packet.
+func (t *Table) peerError(src *inventory.Endpoint, p Packet) (ef Effect, found bool) {
+	h, in := &p.Headers, p.Headers.Inner
+	if !h.IsICMPError() || h.EthSrc != src.MAC || h.VLAN != 0 || h.Src != src.IP {
+		return nil, false
+	}
+	if in == nil || h.Fragment || in.Dst != src.IP || in.Src != h.Dst {
+		return nil, false
+	}
+	to := t.snap.EndpointSeen(src.VPC, h.Dst)
+	if to == nil || !t.carries(to, src, in) {
+		return nil, false
+	}
+	return PeerError{Packet: p, To: to, Sent: *in}, true
+}
+
+// carries reports whether a live session takes the packet from one endpoint to
+// another.
+func (t *Table) carries(from, to *inventory.Endpoint, in *packet.Inner) bool {
+	has := func(client, server *inventory.Endpoint, serverPort, clientPort uint16) bool {
+		s := t.byKey[keyOf(client, server, in.Proto, serverPort)]
+		return s != nil && s.LaneOf(clientPort) != nil
+	}
+	switch in.Proto {
+	case packet.TCP, packet.UDP:
+		return has(from, to, in.DstPort, in.SrcPort) || has(to, from, in.SrcPort, in.DstPort)
+	case packet.ICMP:
+		return in.ICMPType == echo && in.ICMPCode == 0 && has(from, to, echo, 0)
+	}
+	return false
+}
+
 // underlayError passes on what the underlay says of a wire packet that this host
 // sent: to the endpoint whose packet it was, if its session lives. An error may
 // come from any address, since any router may send one; so what it quotes must

@@ -28,6 +28,9 @@ func (t *Table) packetArrived(now time.Time, p Packet) []Effect {
 	if src == nil {
 		return t.hold(p)
 	}
+	if ef, found := t.peerError(src, p); found {
+		return []Effect{ef}
+	}
 	if s, dir, found := t.sessionOf(src, &p.Headers); found {
 		return t.continued(now, s, dir, p)
 	}

@@ -13,9 +13,13 @@ import (
 // revised judges everything again under a new policy or inventory: sessions that
 // it forbids, or whose ends are gone, are cut; the others keep their flows.
 func (t *Table) revised(now time.Time, ev Revised) []Effect {
+	same := t.pol == ev.Policy
 	t.snap, t.pol = ev.Snapshot, ev.Policy
 	var out []Effect
 	for _, s := range t.Sessions() {
+		if same && t.unchanged(s) {
+			continue
+		}
 		out = append(out, t.rejudge(now, s)...)
 	}
 	out = append(out, t.rejudgeDrops(now)...)
@@ -25,6 +29,13 @@ func (t *Table) revised(now time.Time, ev Revised) []Effect {
 		out = append(out, t.packetArrived(now, p)...)
 	}
 	return out
+}
+
+// unchanged reports whether both ends of a session are as they were when it was
+// judged; then, under the same policy, so is the judgement.
+func (t *Table) unchanged(s *Session) bool {
+	return t.snap.EndpointByAddr(s.Key.Client.VPC, s.Key.Client.IP) == s.Client &&
+		t.snap.EndpointByAddr(s.Key.Server.VPC, s.Key.Server.IP) == s.Server
 }
 
 func (t *Table) rejudge(now time.Time, s *Session) []Effect {

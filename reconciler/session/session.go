@@ -242,6 +242,14 @@ type UnderlayError struct {
 	Sent   packet.Inner // the packet as the endpoint sent it
 }
 
+// PeerError tells an endpoint what the other end of a session says of a packet of
+// its own. Packet is the ICMP error as it came.
+type PeerError struct {
+	Packet Packet
+	To     *inventory.Endpoint
+	Sent   packet.Inner // the packet, as both ends see it
+}
+
 // Ignored is a lifted packet that nothing is done about.
 type Ignored struct {
 	Packet Packet
@@ -258,6 +266,7 @@ func (RemoveDrop) effect()    {}
 func (Denied) effect()        {}
 func (TimeExceeded) effect()  {}
 func (UnderlayError) effect() {}
+func (PeerError) effect()     {}
 func (Ignored) effect()       {}
 
 // EndReason says why a session ended.
