@@ -40,7 +40,7 @@ func BenchmarkNewSession(b *testing.B) {
 		}
 		return e
 	}
-	const each = 4000 // sessions of one engine: one client's share of a pair's wire ports
+	const each = 1000 // sessions of one engine: one client's share of a pair's wire ports
 	frames := make([][]byte, each)
 	for i := range frames {
 		h := syn(uint16(1 + i/servers))

@@ -19,6 +19,10 @@ type labelRange struct{ first, count int }
 // icmpTags are the codes that ICMP echo can wear; 0 is the endpoints' own.
 var icmpTags = labelRange{1, 255}
 
+// share is how many of a pair's labels one client may hold: an eighth, or of
+// few 64, enough for whoever watches a host full of containers.
+func (r labelRange) share() int { return max(r.count/8, 64) }
+
 // pair is two hosts in an order, and a protocol: what a label is unique in.
 type pair struct {
 	from, to netip.Addr
@@ -57,12 +61,12 @@ func (l *labels) rangeOf(p packet.Proto) labelRange {
 }
 
 // take gives s a label on p, or 0 when none is left for its client: each client
-// may hold half of a pair's labels at most, so that none can starve the others.
+// may hold its share of a pair's labels at most, so that none can starve the others.
 // The choice starts at a hash of the owner, so that a session that comes again
 // gets the label it had. Labels that busy reports are left out.
 func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wireLabel) bool) wireLabel {
 	r := l.rangeOf(p.proto)
-	if l.held[p][o.key.Client] >= r.count/2+1 {
+	if l.held[p][o.key.Client] >= r.share() {
 		return 0
 	}
 	grants := l.grantsOf(p)
