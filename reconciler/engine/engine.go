@@ -78,8 +78,7 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 	case SwitchUp:
 		return e.switchUp(now, ev)
 	case SwitchDown:
-		delete(e.switches, ev.DPID)
-		return e.step(now, session.SwitchLost{DPID: ev.DPID})
+		return e.switchDown(now, ev.DPID)
 	case PacketIn:
 		return e.packetIn(now, ev)
 	case Decided:

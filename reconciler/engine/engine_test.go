@@ -29,6 +29,7 @@ type bench struct {
 	tables map[uint64]map[openflow.Key]openflow.Flow
 	other  []engine.Effect // all but Send and Decide
 	out    []openflow.PacketOut
+	after  func() // called after each batch
 }
 
 func newBench(t *testing.T) *bench {
@@ -102,6 +103,9 @@ func (b *bench) send(batch openflow.Batch) {
 		}
 	}
 	b.out = append(b.out, batch.Packets...)
+	if b.after != nil {
+		b.after()
+	}
 	if batch.Token != 0 {
 		b.step(engine.BatchDone{DPID: batch.DPID, Token: batch.Token})
 	}

@@ -30,7 +30,9 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 		}
 		return e.sendAll(bs)
 	case session.Remove:
-		return e.remove(now, ef)
+		return e.remove(ef)
+	case session.Redraw:
+		return e.redraw(ef)
 	case session.RemoveLane:
 		var bs batches
 		for _, hf := range flows.ForLane(ef.Session, ef.Lane) {
@@ -77,9 +79,14 @@ func (e *Engine) install(ef session.Install) []Effect {
 }
 
 // remove deletes a session's flows on all its hops at once.
-func (e *Engine) remove(now time.Time, ef session.Remove) []Effect {
+func (e *Engine) remove(ef session.Remove) []Effect {
+	return append(e.deleteSession(ef.Session, ef.Token), SessionEnded{ef.Session, ef.Why})
+}
+
+// deleteSession deletes all flows of a session; each hop's barrier confirms token.
+func (e *Engine) deleteSession(s *session.Session, token uint64) []Effect {
 	var bs batches
-	for _, l := range ef.Session.Lanes {
+	for _, l := range s.Lanes {
 		for _, h := range l.Path.Hops {
 			bs.at(h.DPID)
 		}
@@ -87,15 +94,15 @@ func (e *Engine) remove(now time.Time, ef session.Remove) []Effect {
 	var out []Effect
 	for i := range bs {
 		b := &bs[i]
-		b.Flows = []openflow.FlowMod{openflow.DeleteByCookie(ef.Session.ID, ^uint64(0))}
+		b.Flows = []openflow.FlowMod{openflow.DeleteByCookie(s.ID, ^uint64(0))}
 		if sw := e.switches[b.DPID]; sw != nil {
 			e.lastToken++
 			b.Token = e.lastToken
-			sw.waiting[b.Token] = waiter{session: ef.Token}
+			sw.waiting[b.Token] = waiter{session: token}
 		} // else its next SwitchUp removes what is not of a live session
 		out = append(out, e.send(*b)...)
 	}
-	return append(out, SessionEnded{ef.Session, ef.Why})
+	return out
 }
 
 // denied records a denial and, for a reject, tells the sender.

@@ -34,18 +34,37 @@ type waiter struct {
 	host    string // whose report is to be acknowledged
 	conn    uint64
 	seq     uint64
+	redraw  *redrawing
 }
 
 // switchUp takes a switch that finished its handshake.
 func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
+	out := e.switchDown(now, ev.DPID) // if this connection takes an older one's place
 	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), held: ev.Flows}
 	e.sessions.Step(now, session.SwitchLost{DPID: ev.DPID})
-	out := e.resync(now, ev.DPID)
-	if out == nil {
-		return nil // acknowledged when it is known what should be there
+	out = append(out, e.resync(now, ev.DPID)...)
+	if !e.switches[ev.DPID].compared {
+		return out // acknowledged when it is known what should be there
 	}
 	name := e.snap.HostByDPID(ev.DPID).Name
 	return append(out, e.ackWhenIn(name, e.hosts[name].lastSeq)...)
+}
+
+// switchDown forgets a switch. What waited for it goes on: when it comes back it
+// is given all that it should hold.
+func (e *Engine) switchDown(now time.Time, dpid uint64) []Effect {
+	sw := e.switches[dpid]
+	if sw == nil {
+		return nil
+	}
+	delete(e.switches, dpid)
+	out := e.step(now, session.SwitchLost{DPID: dpid})
+	for _, token := range slices.Sorted(maps.Keys(sw.waiting)) {
+		if r := sw.waiting[token].redraw; r != nil {
+			out = append(out, e.redrawn(r, dpid)...)
+		}
+	}
+	return out
 }
 
 // ours reports whether a flow is of a category that the controller owns.
@@ -291,6 +310,8 @@ func (e *Engine) batchDone(now time.Time, ev BatchDone) []Effect {
 	}
 	delete(sw.waiting, ev.Token)
 	switch {
+	case w.redraw != nil:
+		return append(out, e.redrawn(w.redraw, ev.DPID)...)
 	case w.session != 0:
 		return append(out, e.step(now, session.Confirmed{DPID: ev.DPID, Token: w.session})...)
 	case w.resync && ev.Token == sw.resync:

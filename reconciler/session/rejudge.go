@@ -53,6 +53,9 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 	for _, l := range s.Lanes {
 		l.Path = newPath(client, server, s.Key, l.Set, l.label)
 	}
+	if s.CrossHost() && s.intruded() {
+		return t.redraw(now, s)
+	}
 	return nil
 }
 
@@ -69,7 +72,22 @@ func samePlace(was, is *inventory.Endpoint) bool {
 // back when every hop has confirmed that.
 func (t *Table) cut(now time.Time, s *Session, why EndReason) []Effect {
 	t.forget(s)
+	return t.close(now, s, why)
+}
+
+// close removes the flows of a session that is no longer live.
+func (t *Table) close(now time.Time, s *Session, why EndReason) []Effect {
 	t.lastToken++
+	c := closingOf(s)
+	if len(c.waiting) == 0 { // no flows: nobody will confirm
+		t.release(now, c)
+	} else {
+		t.closing[t.lastToken] = c
+	}
+	return []Effect{Remove{Session: s, Token: t.lastToken, Why: why}}
+}
+
+func closingOf(s *Session) *closing {
 	c := &closing{waiting: make(map[uint64]bool), pair: s.pair()}
 	for _, l := range s.Lanes {
 		for _, h := range l.Path.Hops {
@@ -81,12 +99,7 @@ func (t *Table) cut(now time.Time, s *Session, why EndReason) []Effect {
 			c.labels = append(c.labels, l)
 		}
 	}
-	if len(c.waiting) == 0 { // no flows: nobody will confirm
-		t.release(now, c)
-	} else {
-		t.closing[t.lastToken] = c
-	}
-	return []Effect{Remove{Session: s, Token: t.lastToken, Why: why}}
+	return c
 }
 
 func (t *Table) confirmed(now time.Time, dpid uint64, which func(token uint64) bool) {
@@ -175,7 +188,7 @@ func (t *Table) age(now time.Time, s *Session) []Effect {
 // established reports whether a server went on after its first answer, which may
 // have been a reset. A lane that ends too early is made again by its next packet.
 func (l *Lane) established() bool {
-	return slices.ContainsFunc(l.seen, func(c hopCount) bool { return c.reply > 1 })
+	return l.answered || slices.ContainsFunc(l.seen, func(c hopCount) bool { return c.reply > 1 })
 }
 
 // releaseHeld denies what was held for a sender that never became known.

@@ -56,6 +56,7 @@ type Lane struct {
 	installed time.Time  // when its flows were last sent to the switches
 	polled    time.Time  // when its flows were last counted
 	seen      []hopCount // by hop
+	answered  bool       // before a Redraw
 }
 
 // Count is what flows counted.
@@ -275,9 +276,10 @@ type EndReason string
 // Reasons for a session's end.
 const (
 	EndIdle     EndReason = "idle"
-	EndHalfOpen EndReason = "half-open" // never answered, or only once
-	EndPolicy   EndReason = "policy"    // a new revision forbids it
-	EndEndpoint EndReason = "endpoint"  // an end is gone, moved or another
+	EndHalfOpen EndReason = "half-open"  // never answered, or only once
+	EndPolicy   EndReason = "policy"     // a new revision forbids it
+	EndLabels   EndReason = "wire-ports" // its own became a listener's, and none is left
+	EndEndpoint EndReason = "endpoint"   // an end is gone, moved or another
 )
 
 // IgnoreReason says why nothing is done about a packet.

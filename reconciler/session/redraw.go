@@ -1,0 +1,57 @@
+package session
+
+import "time"
+
+// Redraw moves a session to other labels, make before break: what New needs and
+// Old has not is put in first, then New's flows take the place of Old's, then what
+// is left of Old is removed. Each step waits for every hop's barrier. Old's labels
+// are free when Token is confirmed, as after a Remove.
+type Redraw struct {
+	Old, New *Session
+	Token    uint64
+}
+
+func (Redraw) effect() {}
+
+// intruded reports whether a host listens on a wire port of the session: its own
+// processes could not be reached there, and others would reach them.
+func (s *Session) intruded() bool {
+	for _, l := range []wireLabel{s.high, s.low} {
+		if l != 0 && (listens(s.Client.Host, s.Key.Proto, uint16(l)) || listens(s.Server.Host, s.Key.Proto, uint16(l))) {
+			return true
+		}
+	}
+	return false
+}
+
+// redraw gives a session between hosts new labels, or cuts it if there are none.
+func (t *Table) redraw(now time.Time, s *Session) []Effect {
+	n := *s
+	n.ID, n.high, n.low, n.Lanes = t.nextCookie(), 0, 0, nil
+	t.forget(s)
+	for _, old := range s.Lanes {
+		label := t.label(now, &n, old.label == s.low)
+		if label == 0 {
+			t.giveBack(now, &n)
+			return t.close(now, s, EndLabels)
+		}
+		l := &Lane{
+			Set: old.Set, Opened: old.Opened, Busy: old.Busy, Forward: old.Forward, Reply: old.Reply,
+			label: label, installed: now, polled: old.polled, answered: old.established(),
+			Path: newPath(n.Client, n.Server, n.Key, old.Set, label),
+		}
+		l.seen = make([]hopCount, len(l.Path.Hops))
+		n.Lanes = append(n.Lanes, l)
+	}
+	t.enter(&n)
+	t.lastToken++
+	t.closing[t.lastToken] = closingOf(s)
+	return []Effect{Redraw{Old: s, New: &n, Token: t.lastToken}}
+}
+
+// giveBack releases labels that no switch has heard of.
+func (t *Table) giveBack(now time.Time, s *Session) {
+	for _, l := range []wireLabel{s.high, s.low} {
+		t.labels.release(now, s.pair(), l)
+	}
+}
