@@ -34,12 +34,7 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 	case session.Redraw:
 		return e.redraw(ef)
 	case session.RemoveLane:
-		var bs batches
-		for _, hf := range flows.ForLane(ef.Session, ef.Lane) {
-			b := bs.at(hf.Host.DPID)
-			b.Flows = append(b.Flows, openflow.DeleteStrict(hf.Forward), openflow.DeleteStrict(hf.Reply))
-		}
-		return e.sendAll(bs)
+		return e.removeLane(ef)
 	case session.InstallDrop:
 		f := flows.Drop(ef.Drop, e.cookie(pipeline.CategoryDeny, ef.Drop.ID))
 		return e.send(openflow.Batch{DPID: ef.Drop.Request.DPID, Flows: []openflow.FlowMod{openflow.Add(f)}})
@@ -76,6 +71,26 @@ func (e *Engine) install(ef session.Install) []Effect {
 		e.count.Reasons[ef.Session.Decision.Reason]++
 	}
 	return append(e.sendAll(bs), SessionOpened{ef.Session, ef.Lane})
+}
+
+// removeLane deletes a lane's flows, and its guards if no other lane of the
+// session has the same wire port.
+func (e *Engine) removeLane(ef session.RemoveLane) []Effect {
+	shared := make(map[openflow.Key]bool)
+	for _, l := range ef.Session.Lanes {
+		for _, hf := range flows.ForLane(ef.Session, l) {
+			shared[hf.Guard.Key()] = true
+		}
+	}
+	var bs batches
+	for _, hf := range flows.ForLane(ef.Session, ef.Lane) {
+		b := bs.at(hf.Host.DPID)
+		b.Flows = append(b.Flows, openflow.DeleteStrict(hf.Forward), openflow.DeleteStrict(hf.Reply))
+		if hf.Guard.Table != 0 && !shared[hf.Guard.Key()] {
+			b.Flows = append(b.Flows, openflow.DeleteStrict(hf.Guard))
+		}
+	}
+	return e.sendAll(bs)
 }
 
 // remove deletes a session's flows on all its hops at once.
