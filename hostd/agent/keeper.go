@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/bridge"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
 
 // Timing of the keeper.
@@ -24,17 +25,17 @@ type keeper struct {
 	kick   chan struct{} // capacity 1
 
 	mu   sync.Mutex // guards want
-	want bridge.Base
+	want pipeline.HostConfig
 }
 
-func newKeeper(b *bridge.Bridge, log *slog.Logger, want bridge.Base) *keeper {
+func newKeeper(b *bridge.Bridge, log *slog.Logger, want pipeline.HostConfig) *keeper {
 	return &keeper{bridge: b, log: log, kick: make(chan struct{}, 1), want: want}
 }
 
-// set says which flows there should be from now on.
-func (k *keeper) set(b bridge.Base) {
+// set says what there should be flows for from now on.
+func (k *keeper) set(c pipeline.HostConfig) {
 	k.mu.Lock()
-	k.want = b
+	k.want = c
 	k.mu.Unlock()
 	select {
 	case k.kick <- struct{}{}:
@@ -42,7 +43,7 @@ func (k *keeper) set(b bridge.Base) {
 	}
 }
 
-func (k *keeper) wanted() bridge.Base {
+func (k *keeper) wanted() pipeline.HostConfig {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.want
@@ -69,10 +70,11 @@ func (k *keeper) run(ctx context.Context) {
 		case <-check.C:
 			counting = true
 		}
-		state, want := k.bridge.State(), k.wanted()
+		state, config := k.bridge.State(), k.wanted()
 		if !state.Up {
 			continue
 		}
+		want := baseOf(config)
 		reason := ""
 		switch {
 		case state.Generation != have.generation:
@@ -85,7 +87,7 @@ func (k *keeper) run(ctx context.Context) {
 		if reason == "" {
 			continue
 		}
-		if err := k.bridge.InstallBase(ctx, want); err != nil {
+		if err := k.bridge.InstallBase(ctx, withConnections(config, k.log)); err != nil {
 			k.log.Warn("base flows were not installed", slog.Any("err", err))
 			retry.Reset(retryAfter)
 			continue

@@ -95,7 +95,7 @@ func (p *plug) join(ctx context.Context, cfg Config) (uplink.Link, error) {
 	if err != nil {
 		return uplink.Link{}, err
 	}
-	if err := p.bridge.InstallBase(ctx, p.base(link, listeners)); err != nil {
+	if err := p.bridge.InstallBase(ctx, withConnections(p.base(link, listeners), p.log)); err != nil {
 		return uplink.Link{}, err
 	}
 	if err := p.move().Join(ctx); err != nil {
@@ -188,14 +188,33 @@ func (p *plug) leave(ctx context.Context) error {
 	return p.store.saveHost(p.state)
 }
 
-// base returns the flows that the host needs.
-func (p *plug) base(l uplink.Link, listeners []uplink.Listener) bridge.Base {
+// base returns what the host's base flows depend on, but for its connections.
+func (p *plug) base(l uplink.Link, listeners []uplink.Listener) pipeline.HostConfig {
 	c := pipeline.HostConfig{Uplink: uplinkPort, Addr: l.Addr.Addr(), MAC: openflow.MAC(l.MAC), Wire: p.state.Wire}
 	for _, s := range listeners {
 		c.Listeners = append(c.Listeners, pipeline.Listener{Proto: uint8(s.Proto), Port: s.Port})
 	}
+	return c
+}
+
+// baseOf returns the flows that a host needs.
+func baseOf(c pipeline.HostConfig) bridge.Base {
 	meters, flows := pipeline.Base(c)
 	return bridge.Base{Cookie: pipeline.BaseCookie, Meters: meters, Flows: flows}
+}
+
+// withConnections returns the flows that a host needs together with those for the
+// connections that it has now. They have other cookies and end by themselves, so
+// they are no part of what is kept.
+func withConnections(c pipeline.HostConfig, log *slog.Logger) bridge.Base {
+	found, err := nic.Connections(c.Addr)
+	if err != nil {
+		log.Warn("connections were not read", slog.Any("err", err))
+	}
+	for _, s := range found {
+		c.Connections = append(c.Connections, pipeline.Connection{Proto: uint8(s.Proto), LocalPort: s.LocalPort, Remote: s.Remote})
+	}
+	return baseOf(c)
 }
 
 // listeners returns the host's own sockets from the wire range's start on.

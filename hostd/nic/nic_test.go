@@ -141,3 +141,75 @@ func TestAddressesAreOursOnAllDevices(t *testing.T) {
 		t.Errorf("Addresses = %v; want them sorted, each once", got)
 	}
 }
+
+func TestConnectionsFindsOurOwn(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	tcp, err := net.Dial("tcp4", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	udp, err := net.Dial("udp4", "127.0.0.1:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	loopback := netip.MustParseAddr("127.0.0.1")
+	got, err := Connections(loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []Connection{
+		{packet.TCP, tcp.LocalAddr().(*net.TCPAddr).AddrPort().Port(), netip.MustParseAddrPort(ln.Addr().String())},
+		{packet.UDP, udp.LocalAddr().(*net.UDPAddr).AddrPort().Port(), netip.MustParseAddrPort("127.0.0.1:9")},
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("Connections(%s) = %v; want %v among them", loopback, got, want)
+		}
+	}
+	listening := uint16(ln.Addr().(*net.TCPAddr).Port)
+	if i := slices.IndexFunc(got, func(c Connection) bool { return c.LocalPort == listening && c.Remote.Port() == 0 }); i >= 0 {
+		t.Errorf("Connections has the listener %v", got[i])
+	}
+	if got, err := Connections(netip.MustParseAddr("192.0.2.1")); err != nil || len(got) != 0 {
+		t.Errorf("Connections of an address that is not ours = %v, %v", got, err)
+	}
+}
+
+func TestParseConnection(t *testing.T) {
+	msg := func(lport, rport uint16, local, remote []byte) []byte {
+		b := make([]byte, diagMinSize)
+		binary.BigEndian.PutUint16(b[diagPortOffset:], lport)
+		binary.BigEndian.PutUint16(b[diagRemotePortOffset:], rport)
+		copy(b[diagAddrOffset:], local)
+		copy(b[diagRemoteAddrOffset:], remote)
+		return b
+	}
+	mapped := func(last byte) []byte {
+		a := netip.MustParseAddr("::ffff:192.0.2.0").As16()
+		a[15] = last
+		return a[:]
+	}
+	want := Connection{packet.TCP, 40000, netip.MustParseAddrPort("192.0.2.2:17000")}
+	for _, tt := range []struct {
+		name   string
+		family uint8
+		msg    []byte
+		ok     bool
+	}{
+		{"IPv4", unix.AF_INET, msg(40000, 17000, []byte{192, 0, 2, 1}, []byte{192, 0, 2, 2}), true},
+		{"IPv4 by an IPv6 socket", unix.AF_INET6, msg(40000, 17000, mapped(1), mapped(2)), true},
+		{"IPv6", unix.AF_INET6, msg(40000, 17000, []byte{0xfd, 1}, []byte{0xfd, 2}), false},
+		{"not connected", unix.AF_INET, msg(40000, 0, []byte{192, 0, 2, 1}, nil), false},
+		{"short", unix.AF_INET, make([]byte, diagMinSize-1), false},
+	} {
+		got, local, ok := parseConnection(diagRequest{family: tt.family, proto: packet.TCP}, tt.msg)
+		if ok != tt.ok || ok && (got != want || local != netip.MustParseAddr("192.0.2.1")) {
+			t.Errorf("%s: parseConnection = %v of %s, %v; want %v", tt.name, got, local, ok, want)
+		}
+	}
+}

@@ -214,3 +214,33 @@ func TestForwardAndReplyNeverMeet(t *testing.T) {
 		})
 	}
 }
+
+// TestLowTTLGoesTheWholeWay: a packet that may die on its way is put out where it
+// was sent, so that who lets it die can say so; others leave at the last switch.
+func TestLowTTLGoesTheWholeWay(t *testing.T) {
+	for _, tt := range []struct {
+		scene   int
+		ttl     uint8
+		dpid    uint64 // of the switch, for packets of the client
+		actions string
+	}{
+		{3, 64, 2, "dec_ttl,dec_ttl,"}, {3, 31, 1, "dec_ttl,set_field:172.31.1.1->ip_src"}, {3, 2, 1, "dec_ttl,set_field:172.31.1.1->ip_src"},
+		{2, 2, 2, "mod_nw_ttl:64,"}, // one subnet: it cannot die
+		{1, 2, 1, "dec_ttl,set_field:02:00:00:00:00:01->eth_src"},
+	} {
+		in := scenes[tt.scene].install(t)
+		d := in.Deliver[0]
+		d.Packet.Headers.TTL = tt.ttl
+		dpid, out := flows.Deliver(in.Session, d)
+		f := openflow.Flow{Actions: out.Actions}
+		if _, actions, _ := strings.Cut(f.String(), "actions="); dpid != tt.dpid || !strings.HasPrefix(actions, tt.actions) {
+			t.Errorf("%s, ttl %d: switch %d, %s; want switch %d, %s...", scenes[tt.scene].name, tt.ttl, dpid, actions, tt.dpid, tt.actions)
+		}
+		if d.Direction = session.Reply; tt.scene == 3 {
+			dpid, _ = flows.Deliver(in.Session, d)
+			if want := 3 - tt.dpid; dpid != want {
+				t.Errorf("%s, reply with ttl %d: switch %d; want %d", scenes[tt.scene].name, tt.ttl, dpid, want)
+			}
+		}
+	}
+}

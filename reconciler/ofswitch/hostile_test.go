@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
@@ -86,6 +89,50 @@ func TestPanicOfTheHandlerCostsOneMessage(t *testing.T) {
 	if c := sw.Counters(); c.Panics != 1 {
 		t.Errorf("counters %+v; want 1 panic", c)
 	}
+}
+
+// TestLogOfAFloodIsALineASecondOfEachKind sends what can't be decoded, what makes
+// the handler panic, and errors about nothing, a hundred times each.
+func TestLogOfAFloodIsALineASecondOfEachKind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer // written by the reader only
+		r := newRecorder()
+		r.onPacket = func(_ *ofswitch.Switch, in of.PacketIn) {
+			if in.InPort == 1 {
+				panic("handler")
+			}
+		}
+		ln := newPipes()
+		stop := serve(t, ofswitch.Config{Handler: r, Logger: slog.New(slog.NewJSONHandler(&log, nil))}, ln)
+		p := newPeer(t, ln.dial())
+		p.handshake(7)
+		sw := r.want(t, "up").sw
+		flood := func(n uint64) {
+			for range n {
+				p.write(message(of.TypePacketIn, 1))
+				p.write(packetIn(1, nil))
+				p.write(errorMessage(9999, 1, 1))
+			}
+		}
+		flood(100)
+		time.Sleep(time.Second)
+		flood(1)
+		p.write(packetIn(2, nil))
+		for e := r.want(t, "packet"); e.in.InPort != 2; e = r.want(t, "packet") {
+		}
+		if c := sw.Counters(); c.Malformed != 101 || c.Panics != 101 || c.Errors != 101 {
+			t.Errorf("counters %+v; want 101 of each", c)
+		}
+		stop()
+		for _, msg := range []string{"message dropped", "message panicked", "switch refused a message"} {
+			if n := strings.Count(log.String(), `"msg":"`+msg+`"`); n != 2 {
+				t.Errorf("%q was logged %d times in 2 seconds; want twice:\n%s", msg, n, &log)
+			}
+		}
+		if n := strings.Count(log.String(), `"unlogged":99`); n != 3 {
+			t.Errorf("%d lines tell of the 99 before them; want 3:\n%s", n, &log)
+		}
+	})
 }
 
 func TestStreamThatCannotBeFramedEnds(t *testing.T) {

@@ -119,16 +119,19 @@ func (s *Switch) refused(e *openflow.ErrorMessage) {
 	if r != nil {
 		r.done <- e
 	}
-	if b == nil && r == nil && s.dropped.allow(time.Now()) {
-		s.cfg.Logger.Warn("switch refused a message", "switch", s.name(), "err", e)
+	if b != nil || r != nil {
+		return
+	}
+	if missed, ok := s.refusals.allow(time.Now()); ok {
+		s.cfg.Logger.Warn("switch refused a message", "switch", s.name(), "err", e, "unlogged", missed)
 	}
 }
 
 // drop counts a message that could not be decoded, and logs one a second.
 func (s *Switch) drop(h openflow.Header, err error) {
 	s.counts.malformed.Add(1)
-	if s.dropped.allow(time.Now()) {
-		s.cfg.Logger.Warn("message dropped", "switch", s.name(),
+	if missed, ok := s.dropped.allow(time.Now()); ok {
+		s.cfg.Logger.Warn("message dropped", "switch", s.name(), "unlogged", missed,
 			"err", fmt.Errorf("message of type %d with %d bytes: %w", h.Type, h.Length, err))
 	}
 }
@@ -140,18 +143,25 @@ func (s *Switch) recovered() {
 		return
 	}
 	s.counts.panics.Add(1)
-	if s.dropped.allow(time.Now()) {
-		s.cfg.Logger.Error("message panicked", "switch", s.name(), "err", fmt.Errorf("%v\n%s", r, debug.Stack()))
+	if missed, ok := s.panicked.allow(time.Now()); ok {
+		s.cfg.Logger.Error("message panicked", "switch", s.name(), "unlogged", missed,
+			"err", fmt.Errorf("%v\n%s", r, debug.Stack()))
 	}
 }
 
-// limiter lets one through a second.
-type limiter struct{ next time.Time }
+// limiter lets one through a second and counts the others.
+type limiter struct {
+	next   time.Time
+	missed uint64
+}
 
-func (l *limiter) allow(now time.Time) bool {
+// allow reports whether one may pass now, and how many before it did not.
+func (l *limiter) allow(now time.Time) (missed uint64, ok bool) {
 	if now.Before(l.next) {
-		return false
+		l.missed++
+		return 0, false
 	}
+	missed, l.missed = l.missed, 0
 	l.next = now.Add(time.Second)
-	return true
+	return missed, true
 }

@@ -3,6 +3,7 @@
 //
 //	Send ──► queue of bytes ──► writer ──► switch
 //	Handler ◄── reader ◄────────────────── switch
+//	   └──► Inbox ──► whoever answers packets, fairly over switches and ports
 //
 // It decides nothing. The controller gives it batches and hears of packets, of
 // finished batches and of switches that come and go; see Handler for the order.
@@ -112,6 +113,7 @@ type Server struct {
 	mu       sync.Mutex         // guards the fields below
 	switches map[uint64]*Switch // newest connection by datapath id
 	conns    int
+	refused  limiter
 }
 
 // NewServer returns a server that does nothing until Serve.
@@ -137,7 +139,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		switch {
 		case err == nil:
 			if !s.admit() {
-				s.cfg.Logger.Warn("connection refused", "switch", conn.RemoteAddr().String(), "reason", "too many connections")
+				s.logRefused(conn.RemoteAddr().String(), errors.New("too many connections"))
 				conn.Close()
 				continue
 			}
@@ -175,6 +177,16 @@ func (s *Server) leave() {
 	s.conns--
 }
 
+// logRefused logs one connection a second: anybody may connect.
+func (s *Server) logRefused(name string, err error) {
+	s.mu.Lock()
+	missed, ok := s.refused.allow(time.Now())
+	s.mu.Unlock()
+	if ok {
+		s.cfg.Logger.Warn("connection refused", "switch", name, "err", err, "unlogged", missed)
+	}
+}
+
 // serve is the whole life of one connection, in its reader goroutine.
 func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	sw := newSwitch(&s.cfg, conn)
@@ -189,9 +201,9 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	defer close(sw.done)
 	defer sw.Close()
 
-	if err := sw.handshake(); err != nil {
+	if err := s.handshake(sw); err != nil {
 		sw.fail(err)
-		s.cfg.Logger.Warn("connection refused", "switch", sw.name(), "err", sw.cause())
+		s.logRefused(sw.name(), sw.cause())
 		return
 	}
 	s.register(sw)
@@ -204,7 +216,15 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	s.guard(sw, func() { s.cfg.Handler.SwitchDown(sw, sw.cause()) })
 }
 
-// guard keeps a panic of the handler from ending the process.
+// handshake is the connection's, and its error if it panics.
+func (s *Server) handshake(sw *Switch) (err error) {
+	err = errors.New("handshake panicked")
+	s.guard(sw, func() { err = sw.handshake() })
+	return err
+}
+
+// guard keeps a panic of the handler, or of what a switch sent, from ending the
+// process.
 func (s *Server) guard(sw *Switch, f func()) {
 	defer sw.recovered()
 	f()

@@ -19,8 +19,11 @@ type Switch struct {
 	remote string
 	dpid   uint64 // set by the handshake, before anybody else knows the Switch
 
-	in      *bufio.Reader // the reader goroutine's
-	dropped limiter       // the reader goroutine's
+	in *bufio.Reader // the reader goroutine's
+
+	// What the reader goroutine logs, each kind for itself: a flood of one must not
+	// hide another.
+	dropped, refusals, panicked limiter
 
 	closing chan struct{} // closed with the cause set
 	done    chan struct{} // closed when the reader has called SwitchDown

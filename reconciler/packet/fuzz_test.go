@@ -22,6 +22,12 @@ func FuzzDecode(f *testing.F) {
 		packet.ChecksumsValid(frame, &h)
 		checkReply(t, "TCPReset", packet.TCPReset(h, frame, gwMAC), &h)
 		checkReply(t, "ICMPUnreachable", packet.ICMPUnreachable(frame, h, packet.CodeAdminProhibited, gateway, gwMAC), &h)
+		if h.EthType == packet.EthTypeIPv4 {
+			sent := packet.Inner{Src: client, Dst: server, Proto: h.Proto, SrcPort: 999, DstPort: 80, ICMPType: h.ICMPType}
+			told := h
+			told.Src, told.EthSrc = client, clientMAC
+			checkReply(t, "TimeExceeded", packet.TimeExceeded(frame, h, sent, gateway, clientMAC, gwMAC), &told)
+		}
 		if h.Inner != nil {
 			h.Src = h.Inner.Src // the one whom the translated error goes to
 			h.EthSrc = clientMAC

@@ -69,6 +69,12 @@ type Inner struct {
 	ICMPType, ICMPCode uint8
 }
 
+// IsICMPError reports whether the packet is an ICMP error about another packet,
+// whether or not it quotes enough of that for Inner.
+func (h *Headers) IsICMPError() bool {
+	return h.EthType == EthTypeIPv4 && h.Proto == ICMP && !h.LaterFragment && quotes(h.ICMPType)
+}
+
 // Opener reports whether the packet may open a session: a TCP SYN without ACK,
 // an ICMP echo request, or any packet of a protocol without openers.
 func (h *Headers) Opener() bool {

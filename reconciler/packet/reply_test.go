@@ -263,6 +263,63 @@ func TestTranslateICMPErrorQuotesWhatWasSent(t *testing.T) {
 	}
 }
 
+func TestTimeExceededQuotesWhatWasSent(t *testing.T) {
+	host1, host2 := netip.MustParseAddr("172.31.1.1"), netip.MustParseAddr("172.31.2.1")
+	payload := []byte(strings.Repeat("daolinet", 90)) // longer than is quoted
+	for name, tt := range map[string]struct{ sent, wire packet.Headers }{
+		"tcp": {
+			packet.Headers{Proto: packet.TCP, SrcPort: 999, DstPort: 5432, Flags: packet.ACK, Seq: 9},
+			packet.Headers{Proto: packet.TCP, SrcPort: 33767, DstPort: 16385, Flags: packet.ACK, Seq: 9},
+		},
+		"udp":  {packet.Headers{Proto: packet.UDP, SrcPort: 50000, DstPort: 53}, packet.Headers{Proto: packet.UDP, SrcPort: 50000, DstPort: 16385}},
+		"icmp": {packet.Headers{Proto: packet.ICMP, ICMPType: 8}, packet.Headers{Proto: packet.ICMP, ICMPType: 8, ICMPCode: 7}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, w := tt.sent, tt.wire
+			s.Src, s.Dst, w.Src, w.Dst = client, server, host1, host2
+			s.TTL, w.TTL = 1, 1
+			onWire := packet.Build(w, payload)
+			before := bytes.Clone(onWire)
+			inner := packet.Inner{Src: s.Src, Dst: s.Dst, Proto: s.Proto, SrcPort: s.SrcPort, DstPort: s.DstPort, ICMPType: s.ICMPType}
+			out := packet.TimeExceeded(onWire, decode(t, onWire), inner, gateway, clientMAC, gwMAC)
+			h := decode(t, out)
+			if h.Src != gateway || h.Dst != client || h.EthSrc != gwMAC || h.EthDst != clientMAC || h.ICMPType != 11 || h.ICMPCode != 0 {
+				t.Errorf("TimeExceeded = %+v", h)
+			}
+			if want := packet.Build(s, payload)[14:][:548]; !bytes.Equal(out[42:], want) {
+				t.Errorf("TimeExceeded quotes\n%x; want\n%x", out[42:], want)
+			}
+			if !bytes.Equal(onWire, before) {
+				t.Error("TimeExceeded changed the frame")
+			}
+		})
+	}
+	for name, f := range map[string][]byte{
+		"an icmp error": udpUnreachable, "a later fragment": with(udp, 20, 0, 1), "link broadcast": with(udp, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), "arp": arpRequest,
+	} {
+		h, _ := packet.Decode(f)
+		if got := packet.TimeExceeded(f, h, packet.Inner{Src: client, Dst: server, Proto: h.Proto}, gateway, clientMAC, gwMAC); got != nil {
+			t.Errorf("%s: TimeExceeded = %x; want nil", name, got)
+		}
+	}
+}
+
+func TestIsICMPError(t *testing.T) {
+	for name, tt := range map[string]struct {
+		frame []byte
+		want  bool
+	}{
+		"unreachable": {udpUnreachable, true}, "its quote cut": {with(udpUnreachable, 42, 0x40), true},
+		"a later fragment": {with(udpUnreachable, 20, 0, 1), false}, "a redirect": {with(echoRequest, 34, 5), false},
+		"echo": {echoRequest, false}, "udp": {udp, false}, "arp": {arpRequest, false},
+	} {
+		h, _ := packet.Decode(tt.frame)
+		if got := h.IsICMPError(); got != tt.want {
+			t.Errorf("%s: IsICMPError = %v; want %v", name, got, tt.want)
+		}
+	}
+}
+
 func TestTranslateICMPErrorWantsAnError(t *testing.T) {
 	for _, f := range [][]byte{syn, echoRequest, arpRequest, with(udpUnreachable, 42, 0x40)} {
 		h, _ := packet.Decode(f)

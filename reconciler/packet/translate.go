@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 )
@@ -28,6 +29,23 @@ func TranslateICMPError(frame []byte, h Headers, inner Inner, from netip.Addr, d
 	clear(b[at+icmpSumAt : at+icmpSumAt+2])
 	setL4Checksum(b[ethLen:at], b[at:])
 	return b
+}
+
+// TimeExceeded returns the ICMP error that tells an endpoint that the TTL of its
+// packet ran out in transit, at a place where the packet in frame was not as the
+// endpoint had sent it: it quotes the packet as sent describes it. It goes from
+// the address from and gwMAC to sent.Src and dst. h is what Decode made of frame.
+// The result is nil for what ICMPUnreachable does not answer either.
+func TimeExceeded(frame []byte, h Headers, sent Inner, from netip.Addr, dst, gwMAC MAC) []byte {
+	if _, _, ok := ipParts(frame, &h); !ok || h.LaterFragment || !oneHost(&h) {
+		return nil
+	}
+	as := bytes.Clone(frame)
+	if !requote(as[h.IPOffset:], &sent) {
+		return nil
+	}
+	h.EthSrc, h.EthDst, h.Src, h.Dst = dst, gwMAC, sent.Src, sent.Dst
+	return ICMPTimeExceeded(as, h, from, gwMAC)
 }
 
 // requote rewrites the start of a packet, q, to be what in describes.

@@ -13,6 +13,17 @@ type Listener struct {
 	Port  uint16
 }
 
+// Connection is one that the host's own stack has, TCP or UDP.
+type Connection struct {
+	Proto     uint8 // openflow.ProtoTCP or ProtoUDP
+	LocalPort uint16
+	Remote    netip.AddrPort
+}
+
+// MaxConnections bounds the flows of a protocol that stand for connections which
+// the host has already, as it bounds those that are learned.
+const MaxConnections = 1000
+
 // HostConfig is all that a host's base flows depend on.
 type HostConfig struct {
 	Uplink    openflow.PortNo // ofport of the uplink
@@ -20,6 +31,10 @@ type HostConfig struct {
 	MAC       openflow.MAC    // its hardware address
 	Wire      WireRange
 	Listeners []Listener
+	// Connections are those that the host's stack has when the flows are installed.
+	// Their packets would be taken for a session's until the host sends and so the
+	// way back is learned; a server may be the first to speak.
+	Connections []Connection
 }
 
 // GatewayIP is the address of every endpoint's on-link gateway (RFC 3927 range,
@@ -47,7 +62,37 @@ func Base(c HostConfig) ([]openflow.MeterMod, []openflow.Flow) {
 	for i := range fs {
 		fs[i].Cookie = BaseCookie
 	}
-	return meters, fs
+	return meters, append(fs, connections(c)...)
+}
+
+// connections returns the flows that the host's connections would have learned:
+// one a server, with the learned flows' cookies and timeouts, so that they end
+// and are counted like those.
+func connections(c HostConfig) []openflow.Flow {
+	var fs []openflow.Flow
+	known, count := make(map[openflow.Key]bool), make(map[uint8]int)
+	for _, conn := range c.Connections {
+		l := wayBack(c.Uplink, conn.Proto, 16)
+		if !c.Wire.Contains(conn.LocalPort) {
+			if !c.Wire.Contains(conn.Remote.Port()) || conn.LocalPort&TopHalf.Mask == 0 {
+				continue // no packet of it looks like a session's
+			}
+			l = wayBack(c.Uplink, conn.Proto, halfBits(conn.Proto))
+		}
+		mask := ^uint16(0) << (16 - l.DstBits)
+		m := l4Match(c.Uplink, conn.Proto)
+		m.IPSrc, m.IPDst = openflow.IPv4(conn.Remote.Addr()), openflow.IPv4(c.Addr)
+		m.L4Src, m.L4Dst = openflow.Exact(conn.Remote.Port()), openflow.Masked(conn.LocalPort&mask, mask)
+		f := flow(l.Table, l.Priority, m, output(openflow.PortLocal))
+		f.Cookie, f.IdleTimeout = l.Cookie, l.IdleTimeout
+		if known[f.Key()] || count[conn.Proto] >= MaxConnections {
+			continue
+		}
+		known[f.Key()] = true
+		count[conn.Proto]++
+		fs = append(fs, f)
+	}
+	return fs
 }
 
 // classifyUplink sorts what comes in from the underlay. Wire packets, those
@@ -74,6 +119,9 @@ func classifyUplink(c HostConfig) []openflow.Flow {
 		fs = append(fs,
 			flow(TableClassify, 300, fwd, to(TableOpener)),
 			flow(TableClassify, 300, rep, to(TableOpener)))
+	}
+	for _, t := range icmpErrors { // the host's, and perhaps an endpoint's
+		fs = append(fs, flow(TableClassify, 310, icmpMatch(in, t), output(openflow.PortLocal), to(TableMiss)))
 	}
 	return append(fs, flow(TableClassify, 200, openflow.Match{InPort: in}, output(openflow.PortLocal)))
 }
@@ -141,7 +189,7 @@ func miss(c HostConfig) []openflow.Flow {
 	for _, l := range c.Listeners {
 		m := l4Match(c.Uplink, l.Proto)
 		m.IPDst, m.L4Dst = openflow.IPv4(c.Addr), openflow.Exact(l.Port)
-		fs = append(fs, flow(TableMiss, 300, m, output(openflow.PortLocal)))
+		fs = append(fs, flow(TableMiss, prioListener, m, output(openflow.PortLocal)))
 	}
 	for _, p := range l4Protos {
 		src, dst := l4Match(openflow.PortLocal, p), l4Match(openflow.PortLocal, p)
@@ -164,18 +212,55 @@ func halfBits(proto uint8) uint8 {
 	return 1
 }
 
-// Peers returns the meter and the flows that lift wire packets which no session
-// takes, for each address range in which the cluster's hosts lie as this host
-// sees them. They are the controller's: hostd knows no other host.
-func Peers(uplink openflow.PortNo, cookie uint64, ranges []netip.Prefix) (openflow.MeterMod, []openflow.Flow) {
-	fs := make([]openflow.Flow, 0, len(ranges))
-	for _, r := range ranges {
-		m := openflow.Match{InPort: uplink, EthType: openflow.EthTypeIPv4, IPSrc: openflow.IPv4Prefix(r)}
-		f := flow(TableMiss, 101, m, meter(MeterWireMiss), apply(openflow.ToController()))
-		f.Cookie = cookie
-		fs = append(fs, f)
+// PeersConfig is all that the flows which lift wire packets depend on.
+type PeersConfig struct {
+	Uplink openflow.PortNo
+	Addr   netip.Addr // the host's underlay address
+	Wire   WireRange
+	Ranges []netip.Prefix // in which the cluster's hosts lie, as this host sees them
+	Cookie uint64
+}
+
+// Peers returns the meters and the flows that lift wire packets which no session
+// takes, and what the underlay says of those that this host sent. They are the
+// controller's: hostd knows no other host.
+func Peers(c PeersConfig) ([]openflow.MeterMod, []openflow.Flow) {
+	meters := []openflow.MeterMod{
+		{ID: MeterWireMiss, Rate: WireMissRate, Burst: WireMissBurst},
+		{ID: MeterICMPError, Rate: ICMPErrorRate, Burst: ICMPErrorBurst},
+		{ID: MeterWireTTL, Rate: WireTTLRate, Burst: WireTTLBurst},
 	}
-	return openflow.MeterMod{ID: MeterWireMiss, Rate: WireMissRate, Burst: WireMissBurst}, fs
+	var fs []openflow.Flow
+	for _, t := range icmpErrors { // from any router, so from any address
+		m := icmpMatch(c.Uplink, t)
+		m.NoVLAN, m.IPDst = true, openflow.IPv4(c.Addr)
+		fs = append(fs, flow(TableMiss, 110, m, meter(MeterICMPError), apply(openflow.ToController())))
+	}
+	for _, r := range c.Ranges {
+		m := openflow.Match{InPort: c.Uplink, EthType: openflow.EthTypeIPv4, IPSrc: openflow.IPv4Prefix(r)}
+		fs = append(fs, lifted(101, m)...)
+		for _, p := range l4Protos {
+			m := l4Match(c.Uplink, p)
+			m.IPSrc, m.L4Src, m.L4Dst = openflow.IPv4Prefix(r), c.Wire.bits(), TopHalf
+			fs = append(fs, lifted(prioReplyGuard, m)...)
+		}
+	}
+	for i := range fs {
+		fs[i].Cookie = c.Cookie
+	}
+	return meters, fs
+}
+
+// lifted lifts what m takes. Packets whose TTL ends here have a meter of their
+// own, or an endpoint could send so many of them that packets of new sessions
+// found none left.
+func lifted(prio uint16, m openflow.Match) []openflow.Flow {
+	dying := m
+	dying.Metadata = openflow.Masked(MetaTTL, MetaTTL)
+	return []openflow.Flow{
+		flow(TableMiss, prio+1, dying, meter(MeterWireTTL), apply(openflow.ToController())),
+		flow(TableMiss, prio, m, meter(MeterWireMiss), apply(openflow.ToController())),
+	}
 }
 
 // NextHop returns the group that sends a packet to the next hop of the underlay.

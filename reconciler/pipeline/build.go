@@ -5,8 +5,9 @@ import "github.com/daolinet/daolinet/reconciler/openflow"
 // What the flows of this package are put together from.
 
 var (
-	icmpEcho = [...]uint8{8, 0} // request, reply
-	l4Protos = [...]uint8{openflow.ProtoTCP, openflow.ProtoUDP}
+	icmpEcho   = [...]uint8{8, 0}      // request, reply
+	icmpErrors = [...]uint8{3, 11, 12} // unreachable, time exceeded, parameter problem
+	l4Protos   = [...]uint8{openflow.ProtoTCP, openflow.ProtoUDP}
 )
 
 // instruction adds to a flow what it does.
@@ -41,18 +42,24 @@ func apply(as ...openflow.Action) instruction {
 
 func output(p openflow.PortNo) instruction { return apply(openflow.Output(p)) }
 
-// learn makes the host's own packets of a protocol learn their way back from
-// the uplink, which must agree in the dstBits highest bits of the client's port.
-func learn(uplink openflow.PortNo, proto, dstBits uint8) instruction {
+// wayBack is what the host's own packets of a protocol learn: their way back
+// from the uplink, which must agree in the dstBits highest bits of the client's
+// port.
+func wayBack(uplink openflow.PortNo, proto, dstBits uint8) openflow.Learn {
 	l := openflow.Learn{
-		Table: TableMiss, Priority: 200, IdleTimeout: 7500, Limit: 1000,
+		Table: TableMiss, Priority: prioConnection, IdleTimeout: 7500, Limit: MaxConnections,
 		Cookie: LearnedTCPCookie, InPort: uplink, Proto: proto, DstBits: dstBits,
 	}
 	if proto == openflow.ProtoUDP {
 		l.IdleTimeout, l.Cookie = 120, LearnedUDPCookie
 	}
+	return l
+}
+
+// learn makes the host's own packets of a protocol learn their way back.
+func learn(uplink openflow.PortNo, proto, dstBits uint8) instruction {
 	return func(f *openflow.Flow) {
-		f.Learn = l
+		f.Learn = wayBack(uplink, proto, dstBits)
 		apply(openflow.Action{Kind: openflow.ActionLearn})(f)
 	}
 }

@@ -33,11 +33,22 @@ const (
 	PrioDeny    uint16 = 150
 )
 
+// Priorities in TableMiss of what may be the host's own. Its own connections come
+// first, then the guard that lifts replies of sessions, and then its listeners,
+// which must not get a reply whose session flow is gone.
+const (
+	prioConnection uint16 = 310
+	prioReplyGuard uint16 = 305
+	prioListener   uint16 = 300
+)
+
 // Meters. The gateway's is hostd's, the others are the controller's; endpoint
 // meters have the endpoint's ofport as id.
 const (
-	MeterWireMiss uint32 = 1
-	MeterGateway  uint32 = 3
+	MeterWireMiss  uint32 = 1
+	MeterICMPError uint32 = 2
+	MeterGateway   uint32 = 3
+	MeterWireTTL   uint32 = 4 // of wire packets whose TTL ends here
 	// FirstEndpointPort is the lowest ofport, and meter id, of an endpoint.
 	FirstEndpointPort openflow.PortNo = 16
 )
@@ -49,9 +60,11 @@ const GroupNextHop uint32 = 1
 
 // Rates in packets per second, and bursts in packets (DESIGN: "rates").
 const (
-	PortRate, PortBurst         = 1000, 200
-	WireMissRate, WireMissBurst = 200, 100
-	GatewayRate, GatewayBurst   = 100, 50
+	PortRate, PortBurst           = 1000, 200
+	WireMissRate, WireMissBurst   = 200, 100
+	ICMPErrorRate, ICMPErrorBurst = 50, 25
+	WireTTLRate, WireTTLBurst     = 50, 25
+	GatewayRate, GatewayBurst     = 100, 50
 )
 
 // DenyTimeout is how long a drop decision stays in the switch, in seconds.

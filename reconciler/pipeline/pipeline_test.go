@@ -2,6 +2,8 @@ package pipeline_test
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/daolinet/daolinet/reconciler/openflow"
@@ -18,9 +20,12 @@ func host() pipeline.HostConfig {
 // all is every flow of a host with one endpoint and two peers, and its meters.
 func all() ([]openflow.MeterMod, []openflow.Flow) {
 	meters, flows := pipeline.Base(host())
-	m, fs := pipeline.Peers(1, 6<<56, []netip.Prefix{netip.MustParsePrefix("172.31.1.0/24"), netip.MustParsePrefix("172.31.2.0/24")})
-	meters, flows = append(meters, m), append(flows, fs...)
-	m, fs = pipeline.Endpoint(pipeline.EndpointConfig{Port: 16, IP: netip.MustParseAddr("10.1.0.2"), Cookie: 2 << 56})
+	ms, fs := pipeline.Peers(pipeline.PeersConfig{
+		Uplink: 1, Addr: host().Addr, Wire: pipeline.DefaultWireRange, Cookie: 6 << 56,
+		Ranges: []netip.Prefix{netip.MustParsePrefix("172.31.1.0/24"), netip.MustParsePrefix("172.31.2.0/24")},
+	})
+	meters, flows = append(meters, ms...), append(flows, fs...)
+	m, fs := pipeline.Endpoint(pipeline.EndpointConfig{Port: 16, IP: netip.MustParseAddr("10.1.0.2"), Cookie: 2 << 56})
 	return append(meters, m), append(flows, fs...)
 }
 
@@ -105,5 +110,61 @@ func TestCookieRoundTrip(t *testing.T) {
 	}
 	if got := want.Bits() & pipeline.CategoryMask; got != uint64(pipeline.CategorySession)<<56 {
 		t.Errorf("category of %#x = %#x", want.Bits(), got)
+	}
+}
+
+// TestConnectionsAreAsTheyWouldBeLearned compares the flows of connections with
+// what learn makes of the host's packets: the same match, so the same flow.
+func TestConnectionsAreAsTheyWouldBeLearned(t *testing.T) {
+	server := netip.MustParseAddr("203.0.113.9")
+	conn := func(proto uint8, local, remote uint16) pipeline.Connection {
+		return pipeline.Connection{Proto: proto, LocalPort: local, Remote: netip.AddrPortFrom(server, remote)}
+	}
+	const tcp, udp = openflow.ProtoTCP, openflow.ProtoUDP
+	for _, tt := range []struct {
+		name  string
+		conns []pipeline.Connection
+		want  []string
+	}{
+		{"a server in the range", []pipeline.Connection{conn(tcp, 40000, 17000)}, []string{
+			"table=3,priority=310,cookie=0x110000000000006,idle_timeout=7500,tcp,in_port=1,ip_src=203.0.113.9,ip_dst=172.31.1.1,tcp_src=17000,tcp_dst=0x8000/0x8000 actions=LOCAL",
+		}},
+		{"two connections to it", []pipeline.Connection{conn(tcp, 40000, 17000), conn(tcp, 40001, 17000)}, []string{
+			"table=3,priority=310,cookie=0x110000000000006,idle_timeout=7500,tcp,in_port=1,ip_src=203.0.113.9,ip_dst=172.31.1.1,tcp_src=17000,tcp_dst=0x8000/0x8000 actions=LOCAL",
+		}},
+		{"a client's port in the range", []pipeline.Connection{conn(tcp, 17001, 443)}, []string{
+			"table=3,priority=310,cookie=0x110000000000006,idle_timeout=7500,tcp,in_port=1,ip_src=203.0.113.9,ip_dst=172.31.1.1,tcp_src=443,tcp_dst=17001 actions=LOCAL",
+		}},
+		{"udp", []pipeline.Connection{conn(udp, 50000, 17000)}, []string{
+			"table=3,priority=310,cookie=0x110000000000011,idle_timeout=120,udp,in_port=1,ip_src=203.0.113.9,ip_dst=172.31.1.1,udp_src=17000,udp_dst=0xc000/0xc000 actions=LOCAL",
+		}},
+		{"none that looks like a session's", []pipeline.Connection{conn(tcp, 40000, 443), conn(tcp, 30000, 17000), conn(tcp, 22, 50000)}, nil},
+	} {
+		c := host()
+		_, plain := pipeline.Base(c)
+		c.Connections = tt.conns
+		_, with := pipeline.Base(c)
+		var got []string
+		for i := len(plain); i < len(with); i++ {
+			got = append(got, with[i].String())
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: flows =\n%s\nwant\n%s", tt.name, strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
+		}
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	c := host()
+	_, plain := pipeline.Base(c)
+	for i := range 3000 {
+		remote := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 17000)
+		c.Connections = append(c.Connections,
+			pipeline.Connection{Proto: openflow.ProtoTCP, LocalPort: 40000, Remote: remote},
+			pipeline.Connection{Proto: openflow.ProtoUDP, LocalPort: 40000, Remote: remote})
+	}
+	_, with := pipeline.Base(c)
+	if got := len(with) - len(plain); got != 2*pipeline.MaxConnections {
+		t.Errorf("%d flows; want %d", got, 2*pipeline.MaxConnections)
 	}
 }

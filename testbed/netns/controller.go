@@ -30,25 +30,31 @@ func newController(t *Testbed) *Controller {
 }
 
 // Start starts the controller and waits until its API answers.
-func (c *Controller) Start(ctx context.Context) error {
+func (c *Controller) Start(ctx context.Context) error { return startAndAwait(ctx, c.launch) }
+
+func (c *Controller) launch() (await func(context.Context) error, err error) {
 	t, addr := c.testbed, controllerAddr.Addr()
 	argv := []string{t.Binary("daoli-reconcile"), "--watch", t.opt.Specs, "--insecure",
 		"--openflow", fmt.Sprintf("%s:%d", addr, OpenFlowPort),
 		"--hosts-listen", fmt.Sprintf("%s:%d", addr, HostsPort), "--advertise", addr.String(),
-		"--socket", c.Socket, "--state-dir", filepath.Join(t.Dir, "reconcile")}
+		"--socket", c.Socket, "--state-dir", c.StateDir()}
 	if t.opt.Policies != "" {
 		argv = append(argv, "--policies", t.opt.Policies)
 	}
-	var err error
 	c.process, err = t.start(command{name: "reconcile", namespace: c.Namespace, argv: append(argv, t.opt.ControllerArgs...)})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.process.await(ctx, "API of the controller", func() error {
-		_, err := c.API().Status(ctx)
-		return err
-	})
+	return func(ctx context.Context) error {
+		return c.process.await(ctx, "API of the controller", func() error {
+			_, err := c.API().Status(ctx)
+			return err
+		})
+	}, nil
 }
+
+// StateDir is where the controller keeps what outlives it.
+func (c *Controller) StateDir() string { return filepath.Join(c.testbed.Dir, "reconcile") }
 
 // Process is the running controller.
 func (c *Controller) Process() *Process { return c.process }

@@ -37,7 +37,7 @@ func (h *Host) up(ctx context.Context) error {
 	if err := os.MkdirAll(h.OVSDir, 0o755); err != nil {
 		return err
 	}
-	if err := h.startDatabase(ctx); err != nil {
+	if err := h.StartDatabase(ctx); err != nil {
 		return err
 	}
 	if err := h.StartSwitch(ctx); err != nil {
@@ -67,26 +67,29 @@ func (r *run) createDatabase(ctx context.Context) error {
 
 func (r *run) emptyDatabase() string { return filepath.Join(r.dir, "empty.db") }
 
-// startDatabase starts the host's ovsdb-server and waits until it takes
+// StartDatabase starts the host's ovsdb-server and waits until it takes
 // connections.
-func (h *Host) startDatabase(ctx context.Context) error {
+func (h *Host) StartDatabase(ctx context.Context) error { return startAndAwait(ctx, h.launchDatabase) }
+
+func (h *Host) launchDatabase() (await func(context.Context) error, err error) {
 	file := filepath.Join(h.OVSDir, "conf.db")
 	if _, err := os.Stat(file); err != nil {
 		empty, err := os.ReadFile(h.testbed.run.emptyDatabase())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := os.WriteFile(file, empty, 0o644); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	socket := filepath.Join(h.OVSDir, "db.sock")
-	var err error
 	h.db, err = h.testbed.start(h.command("ovsdb", "ovsdb-server", file, "--remote=punix:"+socket, "--pidfile", "-vsyslog:off"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return h.db.await(ctx, "OVS database of "+h.Name, func() error { return dialUnix(ctx, socket) })
+	return func(ctx context.Context) error {
+		return h.db.await(ctx, "OVS database of "+h.Name, func() error { return dialUnix(ctx, socket) })
+	}, nil
 }
 
 // StartSwitch starts the host's ovs-vswitchd. It does not wait for anything:
@@ -99,17 +102,23 @@ func (h *Host) StartSwitch(context.Context) (err error) {
 
 // StartHostd starts the host's daoli-hostd and waits until it takes attach
 // requests.
-func (h *Host) StartHostd(ctx context.Context) error {
+func (h *Host) StartHostd(ctx context.Context) error { return startAndAwait(ctx, h.launchHostd) }
+
+func (h *Host) launchHostd() (await func(context.Context) error, err error) {
 	c := h.command("hostd", h.testbed.Binary("daoli-hostd"), "run", "--insecure",
 		"--controller", fmt.Sprintf("%s:%d", controllerAddr.Addr(), HostsPort),
 		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
-		"--socket", h.Socket, "--state-dir", filepath.Join(h.testbed.Dir, h.Name, "state"))
-	var err error
+		"--socket", h.Socket, "--state-dir", h.StateDir())
 	if h.hostd, err = h.testbed.start(c); err != nil {
-		return err
+		return nil, err
 	}
-	return h.hostd.await(ctx, "daoli-hostd of "+h.Name, func() error { return dialUnix(ctx, h.Socket) })
+	return func(ctx context.Context) error {
+		return h.hostd.await(ctx, "daoli-hostd of "+h.Name, func() error { return dialUnix(ctx, h.Socket) })
+	}, nil
 }
+
+// StateDir is where the host's daoli-hostd keeps what outlives it.
+func (h *Host) StateDir() string { return filepath.Join(h.testbed.Dir, h.Name, "state") }
 
 // Database is the host's ovsdb-server.
 func (h *Host) Database() *Process { return h.db }

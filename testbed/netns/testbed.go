@@ -264,6 +264,10 @@ func (t *Testbed) Host(name string) *Host {
 	return nil
 }
 
+// SetRouteMTU makes the underlay router carry packets of at most n bytes to a
+// host: what may not be fragmented is answered (RFC 1191).
+func (t *Testbed) SetRouteMTU(host string, n int) error { return t.run.setRouteMTU(host, n) }
+
 // Internet returns the address of the machine on the internet.
 func (t *Testbed) Internet() netip.Prefix { return internetAddr }
 

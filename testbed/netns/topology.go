@@ -122,6 +122,31 @@ func plug(h *netlink.Handle, namespace, device string, addr netip.Prefix) error 
 	return inside.Do(namespace, func() error { return offloadOff(device) })
 }
 
+// setRouteMTU gives the router's routes to what lies behind its device of that
+// name an MTU.
+func (r *run) setRouteMTU(device string, n int) error {
+	router, done, err := openLinks(r.namespace(routerName))
+	if err != nil {
+		return err
+	}
+	defer done()
+	link, err := router.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("find device %s: %w", device, err)
+	}
+	routes, err := router.RouteList(link, netlink.FAMILY_V4)
+	if err != nil {
+		return err
+	}
+	for i := range routes {
+		routes[i].MTU = n
+		if err := router.RouteReplace(&routes[i]); err != nil {
+			return fmt.Errorf("set mtu of the route to %s: %w", routes[i].Dst, err)
+		}
+	}
+	return nil
+}
+
 // openLinks returns a netlink handle of a namespace, with its loopback up.
 func openLinks(namespace string) (*netlink.Handle, func(), error) {
 	ns, err := vns.GetFromName(namespace)

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -46,6 +47,9 @@ func describeIPv4(h *packet.Headers, frame []byte) string {
 		s = fmt.Sprintf("udp %s:%d > %s:%d", h.Src, h.SrcPort, h.Dst, h.DstPort)
 	case h.Proto == packet.ICMP:
 		s = fmt.Sprintf("icmp %s > %s %s", h.Src, h.Dst, icmpText(h))
+		if h.ICMPType == 3 && h.ICMPCode == packet.CodeFragNeeded {
+			s += fmt.Sprintf(" mtu=%d", binary.BigEndian.Uint16(frame[h.L4Offset+6:]))
+		}
 	default:
 		s = fmt.Sprintf("proto %d %s > %s", h.Proto, h.Src, h.Dst)
 	}

@@ -25,15 +25,17 @@
 //	listen NAME tcp|udp PORT                 endpoint, host or outside machine
 //	packet FROM > TO tcp|udp SPORT > DPORT [syn|ack|fin|rst|psh|syn-ack|...] [OPTION]...
 //	packet FROM > TO proto N [OPTION]...
+//	error FROM > TO TYPE/CODE about tcp|udp IP:PORT > IP:PORT [mtu=N] [cut]   an ICMP error
 //	ping FROM > TO [OPTION]...
 //	arp FROM > IP [spa=IP] [sha=MAC] [smac=MAC] [vlan=N] [reply]
-//	connect FROM > TO PORT [from=SPORT]      TCP, by a real stack
+//	connect FROM > TO PORT [from=SPORT] [keep]   TCP, by a real stack; keep: it stays open
+//	mtu HOST BYTES                           of the way from the router to a host
 //	edit FILE; remove FILE                   a new revision
 //	tick DURATION
 //	detach NAME; move NAME HOST
 //	restart HOST                             its vswitchd: all flows go, then the host mends its own
-//	expect delivered NAME | rst | icmp | nothing | connected | refused | unreachable | no-answer
+//	expect delivered NAME | only NAME | rst | icmp | nothing | connected | refused | unreachable | no-answer
 //
 // FROM and TO are names, TO an address also. OPTIONs of a frame: ttl=N vlan=N
-// src=IP smac=MAC data=TEXT code=N (ping).
+// src=IP smac=MAC data=TEXT size=N (of the payload) code=N (ping).
 package scenario

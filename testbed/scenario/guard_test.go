@@ -13,7 +13,7 @@ import (
 // TestGuardsGuard takes one guard out of the flows at a time: the scenario that
 // shows the hazard must then see it.
 func TestGuardsGuard(t *testing.T) {
-	const base, endpoint, session = pipeline.CategoryBase, pipeline.CategoryEndpoint, pipeline.CategorySession
+	const base, endpoint, session, peer = pipeline.CategoryBase, pipeline.CategoryEndpoint, pipeline.CategorySession, pipeline.CategoryPeer
 	of := func(f *openflow.Flow, c pipeline.Category) bool { return pipeline.ParseCookie(f.Cookie).Category == c }
 	tests := []struct {
 		guard, scenario string
@@ -61,6 +61,41 @@ func TestGuardsGuard(t *testing.T) {
 				f.Match.L4Dst = openflow.Bits[uint16]{}
 			}
 		}, "found no-answer"},
+		{"wire replies are no listener's", "wire-reply-guard", func(f *openflow.Flow) {
+			if of(f, peer) && f.Priority > 300 {
+				f.Priority -= 300
+			}
+		}, "found h1 got tcp"},
+		{"the host's connections come before that guard", "wire-reply-guard", func(f *openflow.Flow) {
+			if f.Learn.Priority != 0 {
+				f.Learn.Priority = 200
+			}
+		}, "found no-answer"},
+		{"the host's listeners have flows", "host-listeners", func(f *openflow.Flow) {
+			if of(f, base) && f.Table == pipeline.TableMiss && f.Priority == 300 {
+				f.Actions = openflow.Actions{}
+			}
+		}, "found no-answer"},
+		{"the host's connections have flows from the start", "host-connections", func(f *openflow.Flow) {
+			if f.Cookie == pipeline.LearnedTCPCookie {
+				f.Actions = openflow.Actions{}
+			}
+		}, "found nothing"},
+		{"errors of the underlay are lifted", "path-mtu", func(f *openflow.Flow) {
+			if of(f, base) && f.Goto == pipeline.TableMiss && f.Match.ICMPType == openflow.Exact[uint8](3) {
+				f.Goto = 0
+			}
+		}, "found h1 got icmp 172.31.1.254"},
+		{"a router lifts what dies", "traceroute", func(f *openflow.Flow) {
+			if of(f, session) {
+				f.Match.Metadata.Mask &^= pipeline.MetaTTL
+			}
+		}, "found nothing"},
+		{"within a subnet no TTL ends", "ttl", func(f *openflow.Flow) {
+			if of(f, session) && f.Actions[0].Kind == openflow.ActionSetTTL {
+				f.Actions[0] = openflow.DecTTL()
+			}
+		}, "found nothing"},
 		{"reserved addresses", "reserved", func(f *openflow.Flow) {
 			if of(f, base) && f.Table == pipeline.TableOpener && f.Priority == 190 {
 				f.Actions = openflow.ActionList(openflow.Output(openflow.PortInPort))

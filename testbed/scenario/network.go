@@ -19,7 +19,10 @@ type Network interface {
 	Detach(name string) error
 	Move(Move) (refused []string, err error)
 	Restart(host string) error
+	// Listen opens a port. That of a host is in its base flows, and known to the
+	// controller, when it returns.
 	Listen(Listen) error
+	SetMTU(MTU) error
 	// Revise offers the files as the new revision. Refused lists what is wrong
 	// with it, one FILE:LINE: ... a line.
 	Revise(files []File) (refused []string, err error)

@@ -67,6 +67,10 @@ func (o *FrameOptions) parse(key, value string) (err error) {
 		o.SrcMAC, err = parseMAC(value)
 	case "data":
 		o.Data = value
+	case "size":
+		var n uint64
+		n, err = strconv.ParseUint(value, 10, 16)
+		o.Data = strings.Repeat("x", int(n))
 	default:
 		return fmt.Errorf("unknown")
 	}
@@ -126,21 +130,73 @@ func parseARP(args []string) (Step, error) {
 
 func parseConnect(args []string, defaultPort uint16) (Step, error) {
 	from, to, args, err := ends(args)
-	if err != nil || len(args) < 1 || len(args) > 2 {
-		return nil, errUsage("connect FROM > TO PORT [from=SPORT]")
+	if err != nil || len(args) < 1 || len(args) > 3 {
+		return nil, errUsage("connect FROM > TO PORT [from=SPORT] [keep]")
 	}
 	c := Connect{From: from, To: to, SrcPort: defaultPort}
 	if c.Port, err = parsePort(args[0]); err != nil {
 		return nil, err
 	}
-	if len(args) == 2 {
-		port, ok := strings.CutPrefix(args[1], "from=")
-		if !ok {
-			return nil, fmt.Errorf("unknown option %q", args[1])
+	for _, a := range args[1:] {
+		port, ok := strings.CutPrefix(a, "from=")
+		switch {
+		case a == "keep":
+			c.Keep = true
+		case !ok:
+			return nil, fmt.Errorf("unknown option %q", a)
+		default:
+			if c.SrcPort, err = parsePort(port); err != nil {
+				return nil, err
+			}
 		}
-		c.SrcPort, err = parsePort(port)
 	}
-	return c, err
+	return c, nil
+}
+
+func parseMTU(args []string) (Step, error) {
+	if len(args) != 2 {
+		return nil, errUsage("mtu HOST BYTES")
+	}
+	n, err := strconv.ParseUint(args[1], 10, 16)
+	return MTU{args[0], int(n)}, err
+}
+
+func parseICMPError(args []string) (Step, error) {
+	from, to, args, err := ends(args)
+	if err != nil || len(args) < 6 || args[1] != "about" || args[4] != ">" {
+		return nil, errUsage("error FROM > TO TYPE/CODE about tcp|udp IP:PORT > IP:PORT [mtu=N] [cut]")
+	}
+	e := ICMPError{From: from, To: to}
+	typ, code, _ := strings.Cut(args[0], "/")
+	if e.Type, err = parse8(typ); err != nil {
+		return nil, err
+	}
+	if e.Code, err = parse8(code); err != nil {
+		return nil, err
+	}
+	if e.Proto, err = parseProto(args[2]); err != nil {
+		return nil, err
+	}
+	if e.Src, err = netip.ParseAddrPort(args[3]); err != nil {
+		return nil, err
+	}
+	if e.Dst, err = netip.ParseAddrPort(args[5]); err != nil {
+		return nil, err
+	}
+	for _, a := range args[6:] {
+		mtu, ok := strings.CutPrefix(a, "mtu=")
+		switch {
+		case a == "cut":
+			e.Cut = true
+		case !ok:
+			return nil, fmt.Errorf("unknown option %q", a)
+		default:
+			if e.MTU, err = parsePort(mtu); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return e, nil
 }
 
 // edit makes a step of a file's next section.
@@ -166,9 +222,9 @@ func parseExpect(args []string) (Step, error) {
 	}
 	e := Expect{Outcome: Outcome(args[0])}
 	switch e.Outcome {
-	case OutcomeDelivered:
+	case OutcomeDelivered, OutcomeOnly:
 		if len(args) != 2 {
-			return nil, errUsage("expect delivered NAME")
+			return nil, errUsage("expect " + args[0] + " NAME")
 		}
 		e.At = args[1]
 		return e, nil

@@ -127,8 +127,12 @@ func (p *parser) step(w []string) (Step, error) {
 		return parsePacket(args)
 	case "ping":
 		return parsePing(args)
+	case "error":
+		return parseICMPError(args)
 	case "arp":
 		return parseARP(args)
+	case "mtu":
+		return parseMTU(args)
 	case "connect":
 		p.connects++
 		return parseConnect(args, firstConnectPort-1+p.connects)

@@ -53,6 +53,7 @@ type realMachine struct {
 	capture   *inside.Capture
 	seen      int // frames of the capture that were observed
 	servers   []*inside.Server
+	conns     []net.Conn // that stay open
 	listens   []Listen
 }
 
@@ -98,6 +99,9 @@ func (m *realMachine) close() {
 	}
 	for _, s := range m.servers {
 		s.Close()
+	}
+	for _, c := range m.conns {
+		c.Close()
 	}
 }
 
@@ -312,8 +316,20 @@ func (r *Real) Listen(c Listen) error {
 		return err
 	}
 	m.servers, m.listens = append(m.servers, s), append(m.listens, c)
-	return nil
+	if !m.host || c.Port < pipeline.DefaultWireRange.Value {
+		return nil
+	}
+	return r.await(fmt.Sprintf("base flows for port %d of %s", c.Port, c.At), func() (bool, error) {
+		fs, err := r.tb.Host(c.At).Flows(r.ctx, fmt.Sprintf("table=%d", pipeline.TableMiss))
+		return slices.ContainsFunc(fs, func(f netns.Flow) bool {
+			return f.Actions == "LOCAL" && strings.HasSuffix(f.Match, fmt.Sprintf("tp_dst=%d", c.Port))
+		}), err
+	})
 }
+
+// SetMTU makes the router's route to a host narrower. The device keeps its MTU:
+// it would take no larger frames from the host either.
+func (r *Real) SetMTU(c MTU) error { return r.tb.SetRouteMTU(c.Host, c.Bytes) }
 
 // Revise writes the files, each whole, and waits for the controller's word.
 func (r *Real) Revise(files []File) ([]string, error) {
@@ -407,12 +423,16 @@ func (r *Real) Send(from string, frame []byte) error {
 }
 
 // Connect opens a connection by the machine's kernel and closes it with a reset,
-// so that nothing of it stays in a stack.
+// so that nothing of it stays in a stack, unless it is to be kept.
 func (r *Real) Connect(c Connect, to netip.Addr) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
 	defer cancel()
 	conn, err := inside.Dial(ctx, r.machines[c.From].namespace, "tcp4", c.SrcPort, netip.AddrPortFrom(to, c.Port))
 	switch {
+	case err == nil && c.Keep:
+		m := r.machines[c.From]
+		m.conns = append(m.conns, conn)
+		return OutcomeConnected, nil
 	case err == nil:
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			err = tcp.SetLinger(0)

@@ -90,8 +90,12 @@ func (r *runner) step(s Step) error {
 			r.files[s.File] = s.Data
 		}
 		return r.revise()
+	case MTU:
+		return r.n.SetMTU(s)
 	case Packet:
 		return r.packet(s)
+	case ICMPError:
+		return r.icmpError(s)
 	case ARP:
 		return r.arp(s)
 	case Connect:
@@ -167,6 +171,25 @@ func (r *runner) packet(p Packet) error {
 	return r.send(p.From, h, p.Frame, payload)
 }
 
+// icmpError sends the error by what its quote is: 28 bytes of the packet.
+func (r *runner) icmpError(e ICMPError) error {
+	if err := r.sends(e.From); err != nil {
+		return err
+	}
+	dst, err := r.target(e.To)
+	if err != nil {
+		return err
+	}
+	quoted := packet.Build(packet.Headers{
+		Src: e.Src.Addr(), Dst: e.Dst.Addr(), Proto: e.Proto, SrcPort: e.Src.Port(), DstPort: e.Dst.Port(), Flags: packet.ACK, Seq: 1000,
+	}, []byte("quoted"))[14:][:28]
+	if e.Cut {
+		quoted = quoted[:20]
+	}
+	h := packet.Headers{Src: r.sender.IP, Dst: dst, Proto: packet.ICMP, ICMPType: e.Type, ICMPCode: e.Code}
+	return r.send(e.From, h, FrameOptions{}, append([]byte{0, 0, byte(e.MTU >> 8), byte(e.MTU)}, quoted...))
+}
+
 func (r *runner) arp(a ARP) error {
 	if err := r.sends(a.From); err != nil {
 		return err
@@ -235,7 +258,7 @@ func (r *runner) observe(s Step) error {
 
 func isTraffic(s Step) bool {
 	switch s.(type) {
-	case Packet, ARP, Connect:
+	case Packet, ICMPError, ARP, Connect:
 		return true
 	}
 	return false
@@ -248,6 +271,8 @@ func (r *runner) met(e Expect) bool {
 		return r.outcome == "" && len(r.arrivals) == 0
 	case OutcomeDelivered:
 		return slices.ContainsFunc(r.arrivals, func(a Arrival) bool { return a.At == e.At })
+	case OutcomeOnly:
+		return len(r.arrivals) > 0 && !slices.ContainsFunc(r.arrivals, func(a Arrival) bool { return a.At != e.At })
 	case OutcomeRST:
 		return r.answered(func(h *packet.Headers) bool { return h.Proto == packet.TCP && h.Flags&packet.RST != 0 })
 	case OutcomeICMP:

@@ -46,6 +46,9 @@ type simHost struct {
 	conn     uint64
 	seq      uint64
 	lastPort openflow.PortNo
+
+	listeners   []inventory.Listener
+	connections []pipeline.Connection // that stay open
 }
 
 // simMachine is an endpoint, a host's own stack, or a machine outside.
@@ -100,9 +103,14 @@ func lastAddr(p netip.Prefix) netip.Addr {
 
 // base gives a switch the flows that hostd keeps there.
 func (s *Sim) base(h *simHost) {
-	meters, flows := pipeline.Base(pipeline.HostConfig{
+	c := pipeline.HostConfig{
 		Uplink: h.Uplink, Addr: h.Addr.Addr(), MAC: openflow.MAC(h.Stack.MAC), Wire: pipeline.DefaultWireRange,
-	})
+		Connections: h.connections,
+	}
+	for _, l := range h.listeners {
+		c.Listeners = append(c.Listeners, pipeline.Listener{Proto: uint8(l.Proto), Port: l.Port})
+	}
+	meters, flows := pipeline.Base(c)
 	b := openflow.Batch{DPID: h.Switch.DPID, Meters: meters}
 	for _, f := range flows {
 		b.Flows = append(b.Flows, openflow.Add(f))
@@ -236,13 +244,31 @@ func (s *Sim) Restart(host string) error {
 	return s.settle()
 }
 
-// Listen opens a machine's port.
+// Listen opens a machine's port. A host whose listeners change has other base
+// flows and reports them, from the wire range's start on.
 func (s *Sim) Listen(c Listen) error {
 	m := s.machines[c.At]
 	if m == nil {
 		return fmt.Errorf("no machine %q", c.At)
 	}
 	m.stack.Listen(c.Proto, c.Port)
+	if h := m.host; m.endpoint == nil && h != nil && c.Port >= pipeline.DefaultWireRange.Value {
+		h.listeners = append(h.listeners, inventory.Listener{Proto: c.Proto, Port: c.Port})
+		s.base(h)
+		h.seq++
+		listeners := slices.Clone(h.listeners)
+		s.push(engine.HostChanged{Conn: h.conn, Host: h.Name, Delta: inventory.HostDelta{Seq: h.seq, Listeners: &listeners}})
+	}
+	return s.settle()
+}
+
+// SetMTU makes the way from the router to a host narrower.
+func (s *Sim) SetMTU(c MTU) error {
+	h := s.hosts[c.Host]
+	if h == nil {
+		return fmt.Errorf("no host %q", c.Host)
+	}
+	h.MTU = c.Bytes
 	return nil
 }
 
@@ -320,6 +346,9 @@ func (s *Sim) Connect(c Connect, to netip.Addr) (Outcome, error) {
 		}
 		switch m.stack.Conn(c.SrcPort, remote) {
 		case simnet.ConnEstablished:
+			if c.Keep && m.host != nil && m.endpoint == nil {
+				m.host.connections = append(m.host.connections, pipeline.Connection{Proto: openflow.ProtoTCP, LocalPort: c.SrcPort, Remote: remote})
+			}
 			return OutcomeConnected, nil
 		case simnet.ConnReset:
 			return OutcomeRefused, nil

@@ -40,6 +40,12 @@ type Listen struct {
 	Port  uint16
 }
 
+// MTU makes the router carry packets of at most that many bytes to a host.
+type MTU struct {
+	Host  string
+	Bytes int
+}
+
 // Packet sends one frame. From and To are names; To may be an address.
 type Packet struct {
 	From, To string
@@ -61,6 +67,17 @@ type FrameOptions struct {
 	Data   string      // payload
 }
 
+// ICMPError sends an ICMP error of type 3, 11 or 12 about a TCP or UDP packet
+// that its sender never saw.
+type ICMPError struct {
+	From, To   string
+	Type, Code uint8
+	MTU        uint16 // of type 3, code 4
+	Proto      packet.Proto
+	Src, Dst   netip.AddrPort
+	Cut        bool // the quote ends before the ports
+}
+
 // ARP sends one ARP packet.
 type ARP struct {
 	From      string
@@ -76,6 +93,7 @@ type Connect struct {
 	From, To string
 	SrcPort  uint16
 	Port     uint16
+	Keep     bool // leave it open, if it is
 }
 
 // Edit makes a new revision, in which a file has other content, or is gone.
@@ -100,7 +118,7 @@ type Restart struct{ Host string }
 // Expect fails the run unless the last frame or connection came out so.
 type Expect struct {
 	Outcome Outcome
-	At      string // OutcomeDelivered: where
+	At      string // OutcomeDelivered, OutcomeOnly: where
 }
 
 // Outcome is what became of a frame or a connection.
@@ -110,6 +128,7 @@ type Outcome string
 // for its sender, and delivery.
 const (
 	OutcomeDelivered   Outcome = "delivered"   // the frame reached the machine
+	OutcomeOnly        Outcome = "only"        // it, or what it led to, reached the machine and no other
 	OutcomeRST         Outcome = "rst"         // its sender got a TCP RST
 	OutcomeICMP        Outcome = "icmp"        // its sender got an ICMP error
 	OutcomeNothing     Outcome = "nothing"     // nobody got anything
@@ -119,16 +138,18 @@ const (
 	OutcomeNoAnswer    Outcome = "no-answer"   // it was not answered
 )
 
-func (Host) step()     {}
-func (Endpoint) step() {}
-func (Outside) step()  {}
-func (Listen) step()   {}
-func (Packet) step()   {}
-func (ARP) step()      {}
-func (Connect) step()  {}
-func (Edit) step()     {}
-func (Tick) step()     {}
-func (Detach) step()   {}
-func (Move) step()     {}
-func (Restart) step()  {}
-func (Expect) step()   {}
+func (Host) step()      {}
+func (Endpoint) step()  {}
+func (Outside) step()   {}
+func (Listen) step()    {}
+func (MTU) step()       {}
+func (Packet) step()    {}
+func (ICMPError) step() {}
+func (ARP) step()       {}
+func (Connect) step()   {}
+func (Edit) step()      {}
+func (Tick) step()      {}
+func (Detach) step()    {}
+func (Move) step()      {}
+func (Restart) step()   {}
+func (Expect) step()    {}
