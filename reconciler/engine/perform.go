@@ -73,20 +73,14 @@ func (e *Engine) install(ef session.Install) []Effect {
 	return append(e.sendAll(bs), SessionOpened{ef.Session, ef.Lane})
 }
 
-// removeLane deletes a lane's flows, and its guards if no other lane of the
-// session has the same wire port.
+// removeLane deletes a lane's flows, and its guards if it was the last of its
+// wire port.
 func (e *Engine) removeLane(ef session.RemoveLane) []Effect {
-	shared := make(map[openflow.Key]bool)
-	for _, l := range ef.Session.Lanes {
-		for _, hf := range flows.ForLane(ef.Session, l) {
-			shared[hf.Guard.Key()] = true
-		}
-	}
 	var bs batches
 	for _, hf := range flows.ForLane(ef.Session, ef.Lane) {
 		b := bs.at(hf.Host.DPID)
 		b.Flows = append(b.Flows, openflow.DeleteStrict(hf.Forward), openflow.DeleteStrict(hf.Reply))
-		if hf.Guard.Table != 0 && !shared[hf.Guard.Key()] {
+		if ef.Last && hf.Guard.Table != 0 {
 			b.Flows = append(b.Flows, openflow.DeleteStrict(hf.Guard))
 		}
 	}

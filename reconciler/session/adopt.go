@@ -2,7 +2,6 @@ package session
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
@@ -118,7 +117,7 @@ func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.End
 	if s == nil && t.byKey[k] == nil {
 		s, fresh = t.addAdopted(now, k, c, client, server), true
 	}
-	if s == nil || s.Key != k || slices.ContainsFunc(s.Lanes, func(l *Lane) bool { return l.Set == c.Set }) || !t.claimLabel(s, c) {
+	if s == nil || s.Key != k || s.laneOfSet(c.Set) != nil || !t.roomFor(s) || !t.claimLabel(s, c) {
 		if fresh {
 			t.forget(s)
 		}
@@ -131,7 +130,7 @@ func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.End
 	l.Path = newPath(client, server, k, l.Set, l.label)
 	l.seen = make([]hopCount, len(l.Path.Hops))
 	l.seen[0].forward = c.Count.Packets
-	s.Lanes = append(s.Lanes, l)
+	t.putLane(s, l)
 	return s, fresh
 }
 

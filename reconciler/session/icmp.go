@@ -66,20 +66,14 @@ func (t *Table) labelled(p pair, dir Direction, label, clientPort uint16) (onWir
 	if s == nil {
 		return onWire{}, false
 	}
-	for _, l := range s.Lanes {
-		if len(l.Path.Legs) != 3 {
-			continue
-		}
-		v := &l.Path.Legs[1].Near.View
-		has := v.DstPort == label && v.SrcPort.Contains(clientPort)
-		if p.proto == packet.ICMP {
-			has = uint16(v.Tag) == label
-		}
-		if has && v.Src == p.from && v.Dst == p.to {
-			return onWire{s, l, dir, clientPort}, true
-		}
+	l := s.laneOnWire(wireLabel(label), clientPort)
+	if l == nil || len(l.Path.Legs) != 3 {
+		return onWire{}, false
 	}
-	return onWire{}, false
+	if v := &l.Path.Legs[1].Near.View; v.Src != p.from || v.Dst != p.to || (p.proto != packet.ICMP && v.DstPort != label) {
+		return onWire{}, false
+	}
+	return onWire{s, l, dir, clientPort}, true
 }
 
 // sender returns the endpoint that sent the packet, and the packet's headers as

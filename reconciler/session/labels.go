@@ -13,6 +13,9 @@ import (
 // longer than a packet lives in any queue of the underlay.
 const labelRest = 60 * time.Second
 
+// lookAgain is how long after a search in vain none is made.
+const lookAgain = 250 * time.Millisecond
+
 // labelRange is a block of labels.
 type labelRange struct{ first, count int }
 
@@ -47,10 +50,11 @@ type labels struct {
 	wire labelRange
 	by   map[pair]map[wireLabel]*grant
 	held map[pair]map[inventory.AddrKey]int // labels that a client holds
+	full map[pair]time.Time                 // no label is looked for before
 }
 
 func newLabels(wire labelRange) *labels {
-	return &labels{wire: wire, by: make(map[pair]map[wireLabel]*grant), held: make(map[pair]map[inventory.AddrKey]int)}
+	return &labels{wire: wire, by: make(map[pair]map[wireLabel]*grant), held: make(map[pair]map[inventory.AddrKey]int), full: make(map[pair]time.Time)}
 }
 
 func (l *labels) rangeOf(p packet.Proto) labelRange {
@@ -66,7 +70,7 @@ func (l *labels) rangeOf(p packet.Proto) labelRange {
 // gets the label it had. Labels that busy reports are left out.
 func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wireLabel) bool) wireLabel {
 	r := l.rangeOf(p.proto)
-	if l.held[p][o.key.Client] >= r.share() {
+	if l.held[p][o.key.Client] >= r.share() || now.Before(l.full[p]) {
 		return 0
 	}
 	grants := l.grantsOf(p)
@@ -80,6 +84,7 @@ func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wire
 		l.grant(p, label, o, s)
 		return label
 	}
+	l.full[p] = now.Add(lookAgain) // so that a search through all of them is not made for each packet
 	return 0
 }
 
@@ -125,6 +130,11 @@ func (l *labels) release(now time.Time, p pair, label wireLabel) {
 
 // forget drops what no longer matters, so that memory follows what lives.
 func (l *labels) forget(now time.Time) {
+	for p, until := range l.full {
+		if !now.Before(until) {
+			delete(l.full, p)
+		}
+	}
 	for p, grants := range l.by {
 		for label, g := range grants {
 			if g.session == nil && !now.Before(g.free) {

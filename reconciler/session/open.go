@@ -276,6 +276,7 @@ func (t *Table) nextCookie() uint64 {
 
 func (t *Table) forget(s *Session) {
 	s.ended = true
+	t.freeLanes(s.Key.Client, len(s.Lanes))
 	delete(t.byKey, s.Key)
 	delete(t.byID, s.ID)
 	if t.tenants[s.Client.Tenant]--; t.tenants[s.Client.Tenant] == 0 {
@@ -302,7 +303,7 @@ func idleAge(vpc *spec.VPC, k Key) time.Duration {
 // addLane gives a session a lane for a client port, or nil if no label is left,
 // or the session has as many lanes as one may have.
 func (t *Table) addLane(now time.Time, s *Session, port uint16) *Lane {
-	if len(s.Lanes) >= maxLanes {
+	if !t.roomFor(s) {
 		return nil
 	}
 	set := s.setFor(port)
@@ -314,7 +315,7 @@ func (t *Table) addLane(now time.Time, s *Session, port uint16) *Lane {
 	}
 	l := &Lane{Set: set, Opened: now, Busy: now, label: label, Path: newPath(s.Client, s.Server, s.Key, set, label)}
 	l.seen = make([]hopCount, len(l.Path.Hops))
-	s.Lanes = append(s.Lanes, l)
+	t.putLane(s, l)
 	return l
 }
 

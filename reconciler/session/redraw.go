@@ -27,12 +27,13 @@ func (s *Session) intruded() bool {
 // redraw gives a session between hosts new labels, or cuts it if there are none.
 func (t *Table) redraw(now time.Time, s *Session) []Effect {
 	n := *s
-	n.ID, n.high, n.low, n.Lanes = t.nextCookie(), 0, 0, nil
+	n.ID, n.high, n.low, n.Lanes, n.bySet, n.uses, n.ended = t.nextCookie(), 0, 0, nil, nil, nil, false
 	t.forget(s)
 	for _, old := range s.Lanes {
 		label := t.label(now, &n, old.label == s.low)
 		if label == 0 {
 			t.giveBack(now, &n)
+			t.freeLanes(n.Key.Client, len(n.Lanes))
 			return t.close(now, s, EndLabels)
 		}
 		l := &Lane{
@@ -41,7 +42,7 @@ func (t *Table) redraw(now time.Time, s *Session) []Effect {
 			Path: newPath(n.Client, n.Server, n.Key, old.Set, label),
 		}
 		l.seen = make([]hopCount, len(l.Path.Hops))
-		n.Lanes = append(n.Lanes, l)
+		t.putLane(&n, l)
 	}
 	t.enter(&n)
 	t.lastToken++

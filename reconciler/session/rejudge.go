@@ -126,11 +126,10 @@ func (t *Table) counted(now time.Time, ev Counted) {
 	if s == nil {
 		return
 	}
-	i := slices.IndexFunc(s.Lanes, func(l *Lane) bool { return l.Set == ev.Set })
-	if i < 0 || ev.Hop >= len(s.Lanes[i].seen) {
+	l := s.laneOfSet(ev.Set)
+	if l == nil || ev.Hop >= len(l.seen) {
 		return
 	}
-	l := s.Lanes[i]
 	seen, total := &l.seen[ev.Hop].forward, &l.Forward
 	if ev.Direction == Reply {
 		seen, total = &l.seen[ev.Hop].reply, &l.Reply
@@ -164,25 +163,27 @@ func (t *Table) tick(now time.Time) []Effect {
 
 // age removes the lanes that are past their age, and the session with its last.
 func (t *Table) age(now time.Time, s *Session) []Effect {
-	var old []*Lane
+	var old map[*Lane]bool
 	why := EndIdle
 	for _, l := range s.Lanes {
-		switch {
-		case l.polled.Sub(l.Busy) > s.idle:
-			old = append(old, l)
-		case s.Key.Proto == packet.TCP && !l.established() && l.polled.Sub(l.Opened) > halfOpenAge:
-			old, why = append(old, l), EndHalfOpen
+		idle := l.polled.Sub(l.Busy) > s.idle
+		if !idle && (s.Key.Proto != packet.TCP || l.established() || l.polled.Sub(l.Opened) <= halfOpenAge) {
+			continue
+		}
+		if old == nil {
+			old = make(map[*Lane]bool)
+		}
+		if old[l] = true; !idle {
+			why = EndHalfOpen
 		}
 	}
-	if len(old) == len(s.Lanes) {
+	switch len(old) {
+	case 0:
+		return nil
+	case len(s.Lanes):
 		return t.cut(now, s, why)
 	}
-	var out []Effect
-	for _, l := range old {
-		s.Lanes = slices.DeleteFunc(s.Lanes, func(o *Lane) bool { return o == l })
-		out = append(out, RemoveLane{s, l})
-	}
-	return out
+	return t.dropLanes(s, old)
 }
 
 // established reports whether a server went on after its first answer, which may

@@ -40,6 +40,9 @@ type Session struct {
 	idle      time.Duration // of a lane that was answered
 	high, low wireLabel     // 0: none yet
 	ended     bool          // no longer live; its labels may still be held
+
+	bySet map[PortSet]*Lane // of many lanes; nil: few
+	uses  map[wireLabel]int // lanes of a label
 }
 
 // Lane is the flows of a session for one set of client ports, along one path:
@@ -72,16 +75,6 @@ const (
 	Forward Direction = iota // client to server
 	Reply
 )
-
-// LaneOf returns the lane that takes a client port, or nil.
-func (s *Session) LaneOf(clientPort uint16) *Lane {
-	for _, l := range s.Lanes {
-		if l.Set.Contains(clientPort) {
-			return l
-		}
-	}
-	return nil
-}
 
 // WirePorts returns the labels that stand for the session between its hosts: a
 // wire port for high client ports and one for low ones, or an ICMP tag; zero
@@ -204,10 +197,12 @@ type Remove struct {
 	Why     EndReason
 }
 
-// RemoveLane deletes the flows of one lane of a session that lives on.
+// RemoveLane deletes the flows of one lane of a session that lives on. Last says
+// that no other lane of the session has its label.
 type RemoveLane struct {
 	Session *Session
 	Lane    *Lane
+	Last    bool
 }
 
 // InstallDrop puts a drop flow where the packet came in; RemoveDrop takes it away.

@@ -21,7 +21,6 @@ const MaxPending = 4096
 // Bounds on what lifted packets can make the table keep, and ages.
 const (
 	maxPendingEach  = 16                     // packets of one of them
-	maxLanes        = 1 << 13                // of one session
 	maxHeld         = 256                    // packets of senders not known yet
 	holdUnknown     = 500 * time.Millisecond // how long those are held
 	maxDropsPerPort = 256                    // drop flows at one endpoint's port
@@ -50,8 +49,9 @@ type Table struct {
 
 	byKey     map[Key]*Session
 	byID      map[uint64]*Session
-	tenants   map[string]int  // sessions by the client's tenant
-	rates     map[string]rate // of new sessions, likewise
+	tenants   map[string]int            // sessions by the client's tenant
+	lanesOf   map[inventory.AddrKey]int // lanes by client
+	rates     map[string]rate           // of new sessions, likewise
 	labels    *labels
 	closing   map[uint64]*closing // by token
 	lost      map[uint64]bool     // DPIDs of SwitchLost
@@ -108,7 +108,7 @@ type closing struct {
 func NewTable(c Config) *Table {
 	return &Table{
 		cookies: c.Cookies,
-		byKey:   make(map[Key]*Session), byID: make(map[uint64]*Session), tenants: make(map[string]int), rates: make(map[string]rate),
+		byKey:   make(map[Key]*Session), byID: make(map[uint64]*Session), tenants: make(map[string]int), lanesOf: make(map[inventory.AddrKey]int), rates: make(map[string]rate),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),

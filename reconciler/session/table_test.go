@@ -586,13 +586,48 @@ func TestPingsThatDifferInCodeAreDecidedApart(t *testing.T) {
 	only[session.Denied](b, b.settle([]session.Effect{ask}))
 }
 
-func TestLanesOfASessionAreBounded(t *testing.T) {
+// TestLanesAreBounded of one session, and of one client over all its sessions;
+// what aged makes room again, and another client is not concerned.
+func TestLanesAreBounded(t *testing.T) {
 	b := newBench(t)
-	for port := range 20000 {
-		b.arrive(b.packet("web1", "web2", udp(uint16(10000+port), 9)))
+	flood := func(from string, ports int) {
+		for _, dport := range []uint16{7, 8, 9} {
+			for port := range ports {
+				b.arrive(b.packet(from, "web2", udp(uint16(10000+port), dport)))
+			}
+		}
 	}
-	if n := len(b.table.Sessions()[0].Lanes); n != 1<<13 {
-		t.Errorf("lanes = %d; want no more than %d", n, 1<<13)
+	lanes := func() (all, most int) {
+		for _, s := range b.table.Sessions() {
+			all, most = all+len(s.Lanes), max(most, len(s.Lanes))
+		}
+		return all, most
+	}
+	flood("web1", 5000)
+	if all, most := lanes(); all != 8192 || most != 4096 {
+		t.Errorf("lanes = %d, %d of one session; want 8192 and 4096", all, most)
+	}
+	flood("db1", 100)
+	if all, _ := lanes(); all != 8192+300 {
+		t.Errorf("lanes = %d; want 300 more of another client", all)
+	}
+	for _, s := range b.table.Sessions() {
+		for i, l := range s.Lanes {
+			if i%2 == 0 { // one of two was not used since
+				b.table.Step(b.now.Add(2*time.Minute), session.Counted{Session: s.ID, Set: l.Set})
+			}
+			if s.LaneOf(l.Set.Value) != l {
+				t.Fatalf("lane of port %d is not found", l.Set.Value)
+			}
+		}
+	}
+	b.after(2 * time.Minute)
+	if all, _ := lanes(); all != (8192+300)/2 {
+		t.Errorf("lanes = %d; want half of them", all)
+	}
+	flood("web1", 5000)
+	if all, _ := lanes(); all != 8192+150 {
+		t.Errorf("lanes = %d; want the client's share in use again", all)
 	}
 }
 
