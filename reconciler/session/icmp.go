@@ -1,6 +1,8 @@
 package session
 
 import (
+	"slices"
+
 	"net/netip"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
@@ -110,6 +112,9 @@ func expired(r admission.Result, packets []Packet) (out []Effect, others []Packe
 		from = r.Server
 	}
 	same := bridged(r.Client, r.Server)
+	if !slices.ContainsFunc(packets, func(p Packet) bool { return diesHere(same, &p.Headers) }) {
+		return nil, packets
+	}
 	for _, p := range packets {
 		if diesHere(same, &p.Headers) {
 			out = append(out, TimeExceeded{Packet: p, To: from})

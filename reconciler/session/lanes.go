@@ -51,10 +51,15 @@ func (t *Table) putLane(s *Session, l *Lane) {
 	s.Lanes = append(s.Lanes, l)
 	s.indexLanes()
 	t.lanesOf[s.Key.Client]++
-	if s.uses == nil {
-		s.uses = make(map[wireLabel]int, 1)
+	s.uses[s.half(l)]++
+}
+
+// half is 0 for a lane of the high label, 1 for one of the low.
+func (s *Session) half(l *Lane) int {
+	if l.label != 0 && l.label == s.low {
+		return 1
 	}
-	s.uses[l.label]++
+	return 0
 }
 
 func (s *Session) indexLanes() {
@@ -81,8 +86,8 @@ func (t *Table) dropLanes(s *Session, old map[*Lane]bool) []Effect {
 			keep = append(keep, l)
 			continue
 		}
-		s.uses[l.label]--
-		out = append(out, RemoveLane{Session: s, Lane: l, Last: s.uses[l.label] == 0})
+		s.uses[s.half(l)]--
+		out = append(out, RemoveLane{Session: s, Lane: l, Last: s.uses[s.half(l)] == 0})
 	}
 	s.Lanes, s.bySet = keep, nil
 	if len(keep) > fewLanes {

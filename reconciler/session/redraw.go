@@ -27,7 +27,7 @@ func (s *Session) intruded() bool {
 // redraw gives a session between hosts new labels, or cuts it if there are none.
 func (t *Table) redraw(now time.Time, s *Session) []Effect {
 	n := *s
-	n.ID, n.high, n.low, n.Lanes, n.bySet, n.uses, n.ended = t.nextCookie(), 0, 0, nil, nil, nil, false
+	n.ID, n.high, n.low, n.Lanes, n.bySet, n.uses, n.ended = t.nextCookie(), 0, 0, nil, nil, [2]int{}, false
 	t.forget(s)
 	for _, old := range s.Lanes {
 		label := t.label(now, &n, old.label == s.low)

@@ -42,7 +42,7 @@ type Session struct {
 	ended     bool          // no longer live; its labels may still be held
 
 	bySet map[PortSet]*Lane // of many lanes; nil: few
-	uses  map[wireLabel]int // lanes of a label
+	uses  [2]int            // lanes of each label: high, low
 }
 
 // Lane is the flows of a session for one set of client ports, along one path:
