@@ -16,6 +16,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/admission"
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/ofswitch"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -148,6 +149,35 @@ func TestTenantWithItsShareOfQuestionsIsHeldAndOthersAreNot(t *testing.T) {
 	}
 }
 
+func TestPortHeldForItselfAndItsTenantIsReleasedByBoth(t *testing.T) {
+	held := holds{}
+	a, ask := newAsks(held), asker()
+	var web, db []session.Decide
+	for range maxAsksOfTenant {
+		db = append(db, ask(acmeDB))
+		a.add(db[len(db)-1])
+	}
+	for range maxAsksOfPort {
+		web = append(web, ask(acmeWeb))
+		a.add(web[len(web)-1])
+	}
+	for i := range web {
+		if a.answered(&web[i]); !held[acmeWeb] {
+			t.Fatalf("released with %d questions of the tenant open", a.tenants["acme"].n)
+		}
+	}
+	for i := range db {
+		a.answered(&db[i])
+		left := len(db) - i - 1 // of the port and by now of the tenant
+		if held[acmeWeb] != (left > maxAsksOfTenant/2) || held[acmeDB] != (left > maxAsksOfPort/2) {
+			t.Fatalf("%d questions are open, held: %v", left, held)
+		}
+	}
+	if len(held) != 0 {
+		t.Errorf("held: %v; want nothing", held)
+	}
+}
+
 func TestUplinkIsNeverHeld(t *testing.T) {
 	held := holds{}
 	a, ask := newAsks(held), asker()
@@ -251,6 +281,48 @@ func TestScanLeavesRoomForTheQuestionsOfOthers(t *testing.T) {
 		if n := c.asks.ports[acmeWeb].n; guarded && n != maxAsksOfPort {
 			t.Errorf("the scanning port has %d questions open; want %d", n, maxAsksOfPort)
 		}
+		if guarded {
+			served(t, c, session.MaxPending+11)
+		}
+	}
+}
+
+// served has a decider work until each of n packets was served or dropped.
+func served(t *testing.T, c *Controller, n uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	done := make(chan error)
+	go func() { done <- c.decider(ctx) }()
+	for c.engine.Counters().PacketIns+c.inbox.Dropped() < n || len(c.asks.ports) > 0 {
+		if !c.round(nil) {
+			c.wait(ctx, nil)
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%d of %d packets were served and %d dropped, %d ports have questions", c.engine.Counters().PacketIns, n, c.inbox.Dropped(), len(c.asks.ports))
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStepGivesDecidersWhatItAsked(t *testing.T) {
+	c, _ := still(t)
+	c.asks.add(asker()(acmeWeb))
+	if c.step(engine.Tick{}); len(c.work) != 1 {
+		t.Errorf("%d questions wait for deciders; want 1", len(c.work))
+	}
+}
+
+func TestPacketsOfASwitchThatIsGoneAreForgotten(t *testing.T) {
+	c, _ := still(t)
+	gone := new(ofswitch.Switch)
+	c.inbox.Add(gone.DPID(), openflow.PacketIn{InPort: 1})
+	(*switchHandler)(c).SwitchDown(gone, ofswitch.ErrClosed)
+	if l, ok := c.inbox.Next(); ok {
+		t.Errorf("packet %+v is still there", l)
 	}
 }
 

@@ -98,7 +98,9 @@ func (c *Controller) follow(ctx context.Context, l *link) {
 		if err != nil {
 			return // its connection is ending, and SwitchDown says why
 		}
-		c.onLink(l, engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows})
+		for _, part := range (engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows}).Split(auditParts) {
+			c.onLink(l, part)
+		}
 	}
 }
 

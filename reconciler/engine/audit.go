@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"time"
-
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
@@ -34,20 +32,21 @@ type suspect struct {
 	cookie uint64
 }
 
-// audit compares all flows of a switch with what should be there. Hostd's own
+// audit compares the flows of a switch with what should be there. Hostd's own
 // flows are hostd's matter.
-func (e *Engine) audit(now time.Time, dpid uint64, held []openflow.FlowStats) []Effect {
+func (e *Engine) audit(ev FlowsCounted) []Effect {
+	dpid := ev.DPID
 	sw := e.switches[dpid]
 	if sw == nil || !sw.compared || e.snap.HostByDPID(dpid) == nil {
 		return nil
 	}
-	want := e.desired(dpid)
-	found := e.suspects(sw, held, want.flows)
+	want := e.desired(dpid, ev.Part)
+	found := e.suspects(sw, ev.Flows, want.flows)
 	b := openflow.Batch{DPID: dpid}
 	drift := make(map[DriftKind]*Drift)
 	var missing []openflow.Flow
 	for s, f := range found {
-		if !sw.suspects[s] {
+		if !sw.suspects[ev.Part][s] {
 			continue
 		}
 		d := drift[s.kind]
@@ -63,10 +62,11 @@ func (e *Engine) audit(now time.Time, dpid uint64, held []openflow.FlowStats) []
 			missing = append(missing, want.flows[s.key])
 		}
 	}
-	sw.suspects = make(map[suspect]bool, len(found))
+	seen := make(map[suspect]bool, len(found))
 	for s := range found {
-		sw.suspects[s] = true
+		seen[s] = true
 	}
+	sw.suspects[ev.Part] = seen
 	if len(drift) == 0 {
 		return nil
 	}
@@ -75,7 +75,8 @@ func (e *Engine) audit(now time.Time, dpid uint64, held []openflow.FlowStats) []
 		b.Flows = append(b.Flows, openflow.Add(f))
 	}
 	if len(missing) > 0 { // which may be gone with what they name
-		b.Meters, b.Groups = sorted(want.meters), sorted(want.groups)
+		all := e.fixed(dpid, Part{})
+		b.Meters, b.Groups = sorted(all.meters), sorted(all.groups)
 	}
 	out := []Effect{Send{b}}
 	for _, k := range []DriftKind{DriftMissing, DriftAltered, DriftStray} {

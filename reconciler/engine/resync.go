@@ -25,7 +25,7 @@ func (e *Engine) resync(now time.Time, dpid uint64) []Effect {
 	}
 	sw.compared = true
 	adopted, later, out := e.adopt(now, dpid, sw.held)
-	want := e.desired(dpid)
+	want := e.desired(dpid, Part{})
 	b := openflow.Batch{DPID: dpid, Meters: sorted(want.meters), Groups: sorted(want.groups)}
 	unused := unusedMeters(dpid, sw.held, want.meters)
 	sw.keep(now, e.mend(&b, dpid, sw.held, later, want.flows))

@@ -23,8 +23,8 @@ type switchState struct {
 	byCookie map[uint64][]openflow.FlowStats
 	since    time.Time // of the comparison
 	compared bool
-	suspects map[suspect]bool // what the last audit found
-	resync   uint64           // token of the last batch that makes it hold what it should
+	suspects map[Part]map[suspect]bool // what the last audit found
+	resync   uint64                    // token of the last batch that makes it hold what it should
 }
 
 // waiter is who wants to know that a batch is done.
@@ -40,7 +40,7 @@ type waiter struct {
 // switchUp takes a switch that finished its handshake.
 func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
 	out := e.switchDown(now, ev.DPID) // if this connection takes an older one's place
-	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), held: ev.Flows}
+	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), suspects: make(map[Part]map[suspect]bool), held: ev.Flows}
 	e.sessions.Step(now, session.SwitchLost{DPID: ev.DPID})
 	out = append(out, e.resync(now, ev.DPID)...)
 	if !e.switches[ev.DPID].compared {
@@ -117,10 +117,12 @@ func sorted[V any](m map[uint32]V) []V {
 // desired is all that the controller wants on a switch: the flows of its
 // endpoints and peers, and of its live sessions. Drops are not put back: their
 // time would begin anew.
-func (e *Engine) desired(dpid uint64) entries {
-	want := e.fixed(e.snap, dpid)
-	for _, s := range e.sessions.Sessions() {
-		e.addSession(want.flows, dpid, s)
+func (e *Engine) desired(dpid uint64, part Part) entries {
+	want := e.fixed(dpid, part)
+	for s := range e.sessions.All {
+		if part.has(s.ID) {
+			e.addSession(want.flows, dpid, s)
+		}
 	}
 	return want
 }
@@ -149,14 +151,19 @@ func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, dpid uint64, s 
 // fixed is what a switch holds whether or not anybody talks: the meters and
 // flows of its endpoints, those that lift wire packets of its peers, and the
 // group by which wire legs leave.
-func (e *Engine) fixed(snap *inventory.Snapshot, dpid uint64) entries {
-	h := snap.HostByDPID(dpid)
+func (e *Engine) fixed(dpid uint64, part Part) entries {
+	want := newEntries()
+	h := e.snap.HostByDPID(dpid)
 	if h == nil {
-		return newEntries()
+		return want
 	}
-	want := e.uplinkEntries(snap, h)
-	for _, ep := range snap.EndpointsOf(h) {
-		e.addEndpoint(&want, ep)
+	if part.has(0) {
+		want = e.uplinkEntries(e.snap, h)
+	}
+	for _, ep := range e.snap.EndpointsOf(h) {
+		if part.has(uint64(ep.Port)) {
+			e.addEndpoint(&want, ep)
+		}
 	}
 	return want
 }
@@ -341,7 +348,7 @@ func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
 			out = append(out, e.step(now, c)...)
 		}
 	}
-	return append(out, e.audit(now, ev.DPID, ev.Flows)...)
+	return append(out, e.audit(ev)...)
 }
 
 // sortMods orders deletions, so that the same change always is the same batch.

@@ -108,10 +108,33 @@ type BatchDone struct {
 	Err   string // what of it the switch refused
 }
 
-// FlowsCounted is all flows of a switch, with their counters.
+// FlowsCounted is all flows of a switch, with their counters, or a part of them.
 type FlowsCounted struct {
 	DPID  uint64
 	Flows []openflow.FlowStats
+	Part  Part
+}
+
+// Part is the flows whose cookies' numbers leave Index when divided by Of; the
+// zero Part is all flows.
+type Part struct{ Index, Of int }
+
+func (p Part) has(cookie uint64) bool {
+	return p.Of == 0 || int(uint32(cookie)%uint32(p.Of)) == p.Index
+}
+
+// Split returns the same in n parts, so that no step is long and packets can be
+// answered in between.
+func (ev FlowsCounted) Split(n int) []FlowsCounted {
+	out := make([]FlowsCounted, n)
+	for i := range out {
+		out[i] = FlowsCounted{DPID: ev.DPID, Part: Part{i, n}}
+	}
+	for _, f := range ev.Flows {
+		p := &out[uint32(f.Cookie)%uint32(n)]
+		p.Flows = append(p.Flows, f)
+	}
+	return out
 }
 
 // Tick lets time pass: once a few hundred milliseconds.

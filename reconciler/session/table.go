@@ -151,6 +151,15 @@ func (t *Table) Find(k Key) *Session { return t.byKey[k] }
 // Len is the number of live sessions.
 func (t *Table) Len() int { return len(t.byID) }
 
+// All yields the live sessions, in no order. The table must not step meanwhile.
+func (t *Table) All(yield func(*Session) bool) {
+	for _, s := range t.byID {
+		if !yield(s) {
+			return
+		}
+	}
+}
+
 // Sessions returns the live sessions by cookie.
 func (t *Table) Sessions() []*Session {
 	out := make([]*Session, 0, len(t.byID))

@@ -381,7 +381,7 @@ func (s *Sim) Wait(d time.Duration) error {
 		s.push(engine.Tick{})
 		if s.net.Now.UnixMilli()%pollEvery.Milliseconds() < step.Milliseconds() {
 			for _, h := range s.net.Hosts() {
-				s.push(engine.FlowsCounted{DPID: h.Switch.DPID, Flows: sessionFlows(h.Switch.Dump())})
+				s.push(engine.FlowsCounted{DPID: h.Switch.DPID, Flows: h.Switch.Dump()})
 			}
 		}
 		if err := s.settle(); err != nil {
@@ -389,11 +389,4 @@ func (s *Sim) Wait(d time.Duration) error {
 		}
 	}
 	return nil
-}
-
-// sessionFlows are those that the controller asks for.
-func sessionFlows(all []openflow.FlowStats) []openflow.FlowStats {
-	return slices.DeleteFunc(all, func(f openflow.FlowStats) bool {
-		return pipeline.ParseCookie(f.Cookie).Category != pipeline.CategorySession
-	})
 }
