@@ -163,6 +163,10 @@ var Table = map[string]Rule{
 		May: []string{"testbed/netns/inside", "reconciler/spec"},
 		Why: "it measures by packets alone; spec is the endpoints file, never what anybody decided",
 	},
+	"testbed/flood": {
+		May: []string{"testbed/netns/inside"},
+		Why: "it makes frames, for tests and benchmarks alike; what becomes of them is theirs to say",
+	},
 	"testbed/conformance": {
 		May: []string{"reconciler/..."},
 		Why: "it asks the loader, the policy and matrix what the specification asks of them",
@@ -172,8 +176,19 @@ var Table = map[string]Rule{
 		Why: "it drives the whole through simnet and through real switches",
 	},
 	"testbed/e2e": {
-		May: []string{"testbed/netns/...", "testbed/probe", "reconciler/api"},
+		May: []string{"testbed/netns/...", "testbed/probe", "testbed/flood", "reconciler/api"},
 		Why: "it judges the programs from outside, by packets and by what they say of themselves",
+	},
+	"testbed/bench": {
+		May: []string{"reconciler/...", "hostd/hostpb", "policies", "testbed/netns/...", "testbed/bench/..."},
+		Why: "it measures the core by its packages, and the programs over their sockets",
+	},
+	"testbed/bench/tenants": {
+		Why: "files of a big organisation, for the measurements of any package",
+	},
+	"testbed/cmd/daoli-bench": {
+		May: []string{"testbed/bench"},
+		Why: "flags and wiring",
 	},
 	"testbed/cmd/daoli-testbed": {
 		May: []string{"testbed/...", "reconciler/api", "reconciler/spec", "reconciler/gitsource"},

@@ -1,0 +1,205 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/daolinet/daolinet/hostd/hostpb"
+	"github.com/daolinet/daolinet/reconciler/inventory"
+)
+
+// fleetSize is how many switches a fleet has: as many as ovs-testcontroller
+// takes.
+const fleetSize = 16
+
+// fleet is a running controller with switches and hosts that only pretend.
+type fleet struct {
+	hosts    []inventory.HostReport
+	switches []*fakeSwitch
+	links    []*grpc.ClientConn
+	acked    chan string
+	wg       sync.WaitGroup
+}
+
+// close ends all connections and waits for them.
+func (f *fleet) close() {
+	for _, s := range f.switches {
+		s.conn.Close() // its serve returns
+	}
+	for _, l := range f.links {
+		l.Close() // its stream ends
+	}
+	f.wg.Wait()
+}
+
+// addSwitch starts a switch on a connection.
+func (f *fleet) addSwitch(dpid uint64, conn net.Conn, flows *flowTable) *fakeSwitch {
+	s := newFakeSwitch(dpid, conn, flows)
+	f.switches = append(f.switches, s)
+	f.wg.Go(func() {
+		if err := s.serve(); err != nil {
+			fmt.Fprintln(os.Stderr, "daoli-bench: fake switch:", err)
+		}
+	})
+	return s
+}
+
+// answers is how many PacketOuts all switches got so far.
+func (f *fleet) answers() (n uint64) {
+	for _, s := range f.switches {
+		n += s.answers.Load()
+	}
+	return n
+}
+
+// addHost reports a host, with its endpoints, until the fleet is closed.
+func (f *fleet) addHost(ctx context.Context, addr string, r *inventory.HostReport) error {
+	cc, err := grpc.NewClient("passthrough:"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("connect host %s: %w", r.Name, err)
+	}
+	f.links = append(f.links, cc)
+	stream, err := hostpb.NewHostLinkClient(cc).Connect(ctx)
+	if err == nil {
+		err = stream.Send(&hostpb.HostMsg{Msg: &hostpb.HostMsg_Hello{Hello: helloOf(r)}})
+	}
+	if err != nil {
+		return fmt.Errorf("connect host %s: %w", r.Name, err)
+	}
+	f.wg.Go(func() {
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				return // the fleet is closed, or the controller ended
+			}
+			if a := m.GetAck(); a != nil {
+				problem := ""
+				if len(a.GetErrors()) > 0 {
+					problem = a.GetErrors()[0].GetText()
+				}
+				f.acked <- problem
+			}
+		}
+	})
+	return nil
+}
+
+func helloOf(r *inventory.HostReport) *hostpb.Hello {
+	u := &r.Uplink
+	h := &hostpb.Hello{Host: r.Name, BootId: r.BootID, Dpid: r.DPID, Uplink: &hostpb.Uplink{
+		Ofport: u.Port, Mac: u.MAC[:], Ip: u.Addr.Addr().AsSlice(), PrefixLen: uint32(u.Addr.Bits()),
+		NextHopIp: u.NextHop.AsSlice(), NextHopMac: u.NextHopMAC[:], Mtu: uint32(u.MTU),
+	}}
+	for i := range r.Endpoints {
+		e := &r.Endpoints[i]
+		h.Endpoints = append(h.Endpoints, &hostpb.Endpoint{
+			Name: e.Name, Tenant: e.Tenant, Vpc: e.VPC, Subnet: e.Subnet, Ip: e.IP.AsSlice(), Mac: e.MAC[:], Ofport: e.Port,
+		})
+	}
+	return h
+}
+
+// ours is a real controller process and its fleet, on loopback.
+type ours struct {
+	*fleet
+	process *child
+	dir     string
+	specs   string // the directory that it watches
+}
+
+var listens = regexp.MustCompile(`msg="controller started".* openflow=(\S+) hosts=(\S+)`)
+
+// startOurs starts daoli-reconcile and connects a fleet to it; when it returns,
+// all endpoints' flows are in the switches. With keep, switches remember flows.
+func startOurs(ctx context.Context, binaries string, endpoints int, keep keeping, rules ...string) (o *ours, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("not ready within 30 s"))
+	defer cancel()
+	dir, err := os.MkdirTemp("", "dlb")
+	if err != nil {
+		return nil, err
+	}
+	o = &ours{fleet: &fleet{hosts: fakeHosts(fleetSize, endpoints), acked: make(chan string, fleetSize)}, dir: dir, specs: filepath.Join(dir, "specs")}
+	defer func() {
+		if err != nil {
+			o.stop()
+		}
+	}()
+	if err := os.CopyFS(o.specs, oneTenant(rules...)); err != nil {
+		return nil, err
+	}
+	o.process, err = startChild("", filepath.Join(binaries, "daoli-reconcile"), "--watch", o.specs, "--insecure",
+		"--openflow", "127.0.0.1:0", "--hosts-listen", "127.0.0.1:0", "--advertise", "127.0.0.1",
+		"--socket", filepath.Join(dir, "s"), "--state-dir", filepath.Join(dir, "state"))
+	if err != nil {
+		return nil, err
+	}
+	var at []string
+	if err := o.process.await(ctx, "the controller's addresses", func() error {
+		if at = listens.FindStringSubmatch(o.process.log.String()); at == nil {
+			return errors.New("not logged yet")
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return o, o.connect(ctx, at[1], at[2], keep)
+}
+
+// keeping says whether fake switches remember flows.
+type keeping bool
+
+// Kinds of fake switches.
+const (
+	forgetting keeping = false
+	keepFlows  keeping = true
+)
+
+func (o *ours) connect(ctx context.Context, openflowAddr, hostsAddr string, keep keeping) error {
+	for i := range o.hosts {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", openflowAddr)
+		if err != nil {
+			return fmt.Errorf("connect a switch: %w", err)
+		}
+		var flows *flowTable
+		if keep {
+			flows = newFlowTable()
+		}
+		o.addSwitch(o.hosts[i].DPID, conn, flows)
+		// The stream outlives ctx: the fleet's end is its end.
+		if err := o.addHost(context.WithoutCancel(ctx), hostsAddr, &o.hosts[i]); err != nil {
+			return err
+		}
+	}
+	for range o.hosts {
+		select {
+		case problem := <-o.acked:
+			if problem != "" {
+				return fmt.Errorf("the controller refused an endpoint: %s", problem)
+			}
+		case <-o.process.done:
+			return fmt.Errorf("the controller ended: %s", o.process.log.tail(2000))
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the hosts to be acknowledged: %w: %s", context.Cause(ctx), o.process.log.tail(2000))
+		}
+	}
+	return nil
+}
+
+func (o *ours) stop() {
+	o.close()
+	if o.process != nil {
+		o.process.stop()
+	}
+	os.RemoveAll(o.dir)
+}
