@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -333,5 +334,41 @@ func TestAdoptedSessionGoesOnAgeing(t *testing.T) {
 	}
 	if !ended || b.e.Sessions().Len() != 0 {
 		t.Errorf("sessions = %v; want the idle one ended", b.labelled())
+	}
+}
+
+// TestCutSessionThatWasAdoptedIsNotWaitedFor when its server's switch comes back
+// before its client's. Found by reading for the simulation.
+func TestCutSessionThatWasAdoptedIsNotWaitedFor(t *testing.T) {
+	b := started(t)
+	b.lift(1, 16, b.frame("web1", "web2", syn(80)))
+	b.restart()
+	b.comeBack(orders()[0], b.w.AllowAll("r1"))
+	b.step(engine.SwitchDown{DPID: 2})
+	b.step(engine.SwitchDown{DPID: 1})
+	b.step(engine.RevisionLoaded{Policy: b.w.Deny("r2", policy.Drop)})
+	b.switchUp(2)
+	if got := b.sessionFlows(2); len(got) != 0 {
+		t.Errorf("switch 2 still holds %v", got)
+	}
+}
+
+// TestRedrawWaitsForALostSwitch: what stands there for the label that it would
+// take is not known. Found by simulation.
+func TestRedrawWaitsForALostSwitch(t *testing.T) {
+	b := started(t)
+	b.lift(1, 16, b.frame("web1", "web2", syn(80)))
+	s := b.e.Sessions().Sessions()[0]
+	high, _ := s.WirePorts()
+	b.step(engine.SwitchDown{DPID: 2})
+	ls := []inventory.Listener{{Proto: packet.TCP, Port: high}}
+	b.step(engine.HostChanged{Conn: 1, Host: "h1", Delta: inventory.HostDelta{Seq: 1, Listeners: &ls}})
+	if got := b.e.Sessions().Sessions()[0]; got != s {
+		t.Fatal("redrawn while its server's switch is away")
+	}
+	b.switchUp(2)
+	b.step(engine.Tick{})
+	if got, _ := b.e.Sessions().Sessions()[0].WirePorts(); got == high {
+		t.Errorf("wire port is still %d; want another, now that the switch is there", got)
 	}
 }

@@ -80,14 +80,19 @@ func TestListenerOnALiveWirePortGetsItAndTheSessionAnother(t *testing.T) {
 	}
 }
 
-// TestRedrawWithASwitchAwayEndsWhenItComes.
-func TestRedrawWithASwitchAwayEndsWhenItComes(t *testing.T) {
+// TestRedrawGoesOnWhenASwitchIsLost in the midst of it.
+func TestRedrawGoesOnWhenASwitchIsLost(t *testing.T) {
 	b := started(t)
 	b.lift(1, 16, b.frame("web1", "web2", syn(80)))
 	high, _ := b.e.Sessions().Sessions()[0].WirePorts()
-	b.step(engine.SwitchDown{DPID: 2})
+	b.silent = 2
 	ls := []inventory.Listener{{Proto: packet.TCP, Port: high}}
 	b.step(engine.HostChanged{Conn: 2, Host: "h2", Delta: inventory.HostDelta{Seq: 1, Listeners: &ls}})
+	if n := len(b.sessionFlows(1)); n != 5 {
+		t.Fatalf("session flows of switch 1 = %d; want 5, since the other has not confirmed", n)
+	}
+	b.step(engine.SwitchDown{DPID: 2})
+	b.silent = 0
 	b.switchUp(2)
 	b.whole()
 	s := b.e.Sessions().Sessions()

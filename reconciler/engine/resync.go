@@ -124,7 +124,7 @@ func (e *Engine) waiting(dpid uint64, held []openflow.FlowStats, later map[uint6
 	}
 	uplink := openflow.PortNo(e.snap.HostByDPID(dpid).Uplink.Port)
 	for i := range held {
-		if !e.inherited(held[i].Cookie) {
+		if !e.inherited(held[i].Cookie) || e.sessions.Disowned(held[i].Cookie) {
 			continue
 		}
 		if from, ok := flows.Origin(uplink, &held[i]); ok && !e.compared(from) {

@@ -11,6 +11,10 @@ import (
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
+// Disowned reports whether a session with a cookie was adopted and has ended
+// since: whatever bears it is nobody's.
+func (t *Table) Disowned(cookie uint64) bool { return t.disowned[cookie] }
+
 // Claim is what a forward flow at a client's port says of the lane that an
 // earlier controller made it for. Nothing of it is believed before it agrees with
 // the inventory.
@@ -46,6 +50,9 @@ func (t *Table) Adopt(now time.Time, claims []Claim) (Adoption, []Effect) {
 	a := Adoption{Later: make(map[uint64]bool)}
 	for i := range claims {
 		c := &claims[i]
+		if t.disowned[c.Cookie] {
+			continue
+		}
 		client, server, later := t.endsOf(c)
 		if later {
 			a.Later[c.Cookie] = true

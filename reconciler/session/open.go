@@ -93,7 +93,7 @@ func (t *Table) continued(now time.Time, s *Session, dir Direction, p Packet) []
 	}
 	lane := s.LaneOf(port)
 	if lane == nil {
-		if s.CrossHost() && (t.lost[s.Client.Host.DPID] || t.lost[s.Server.Host.DPID]) {
+		if t.astray(s) {
 			return []Effect{Ignored{p, IgnoreSwitch}}
 		}
 		if lane = t.addLane(now, s, port); lane == nil {
@@ -276,6 +276,9 @@ func (t *Table) nextCookie() uint64 {
 
 func (t *Table) forget(s *Session) {
 	s.ended = true
+	if !s.Adopted.IsZero() {
+		t.disowned[s.ID] = true
+	}
 	t.freeLanes(s.Key.Client, len(s.Lanes))
 	delete(t.byKey, s.Key)
 	delete(t.byID, s.ID)

@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Redraw moves a session to other labels, make before break: what New needs and
 // Old has not is put in first, then New's flows take the place of Old's, then what
@@ -24,10 +28,37 @@ func (s *Session) intruded() bool {
 	return false
 }
 
+// astray reports whether it is not known what a switch of a session between hosts
+// holds: an old flow may stand there for any label that it would get.
+func (t *Table) astray(s *Session) bool {
+	return s.CrossHost() && (t.lost[s.Client.Host.DPID] || t.lost[s.Server.Host.DPID])
+}
+
+// redrawIntruded redraws the sessions that had to wait for a switch.
+func (t *Table) redrawIntruded(now time.Time) []Effect {
+	var out []Effect
+	for _, id := range slices.Sorted(maps.Keys(t.intruded)) {
+		s := t.byID[id]
+		if s != nil && t.astray(s) {
+			continue
+		}
+		delete(t.intruded, id)
+		if s != nil && s.CrossHost() && s.intruded() {
+			out = append(out, t.redraw(now, s)...)
+		}
+	}
+	return out
+}
+
 // redraw gives a session between hosts new labels, or cuts it if there are none.
 func (t *Table) redraw(now time.Time, s *Session) []Effect {
+	if t.astray(s) {
+		t.intruded[s.ID] = true
+		return nil
+	}
 	n := *s
 	n.ID, n.high, n.low, n.Lanes, n.bySet, n.uses, n.ended = t.nextCookie(), 0, 0, nil, nil, [2]int{}, false
+	n.Adopted = time.Time{} // its name is this controller's
 	t.forget(s)
 	for _, old := range s.Lanes {
 		label := t.label(now, &n, old.label == s.low)

@@ -156,6 +156,7 @@ func (t *Table) tick(now time.Time) []Effect {
 		}
 		out = append(out, t.age(now, s)...)
 	}
+	out = append(out, t.redrawIntruded(now)...)
 	out = append(out, t.expireDrops(now)...)
 	t.labels.forget(now)
 	return append(out, t.releaseHeld(now)...)

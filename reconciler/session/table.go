@@ -55,6 +55,8 @@ type Table struct {
 	labels    *labels
 	closing   map[uint64]*closing // by token
 	lost      map[uint64]bool     // DPIDs of SwitchLost
+	intruded  map[uint64]bool     // cookies of sessions to redraw when no switch of theirs is lost
+	disowned  map[uint64]bool     // cookies of adopted sessions that ended
 	forbidden *forbidden
 
 	pending map[pendingKey]*pending
@@ -110,7 +112,7 @@ func NewTable(c Config) *Table {
 		cookies: c.Cookies,
 		byKey:   make(map[Key]*Session), byID: make(map[uint64]*Session), tenants: make(map[string]int), lanesOf: make(map[inventory.AddrKey]int), rates: make(map[string]rate),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
-		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), forbidden: newForbidden(),
+		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), intruded: make(map[uint64]bool), disowned: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
 		drops: make(map[dropKey]*Drop), dropIDs: make(map[uint32]bool), dropsAt: make(map[portKey]int),
 	}
