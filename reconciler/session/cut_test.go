@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/policy"
@@ -26,5 +27,19 @@ func TestWirePacketsOfACutSessionAreNotBroughtOn(t *testing.T) {
 	b.revise()
 	if got := only[session.Ignored](b, b.arrive(wire)); got.Why != session.IgnoreWireUnknown {
 		t.Errorf("ignored because of %q; want %q", got.Why, session.IgnoreWireUnknown)
+	}
+}
+
+// TestAnsweredConnectionIsNotHalfOpenWhenItsCountersBeginAgain: its switch was
+// restarted and has its flows anew. Found by killing vswitchd.
+func TestAnsweredConnectionIsNotHalfOpenWhenItsCountersBeginAgain(t *testing.T) {
+	b := newBench(t)
+	s := only[session.Install](b, b.arrive(b.packet("web1", "web2", syn(40000, 80)))).Session
+	for _, packets := range []uint64{5, 1} {
+		b.now = b.now.Add(20 * time.Second)
+		b.table.Step(b.now, session.Counted{Session: s.ID, Set: session.HighHalf, Direction: session.Reply, Count: session.Count{Packets: packets}})
+		if effects := b.after(0); len(effects) != 0 {
+			t.Fatalf("effects after %d replies = %+v; want none", packets, effects)
+		}
 	}
 }

@@ -69,7 +69,7 @@ func (t *Table) redraw(now time.Time, s *Session) []Effect {
 		}
 		l := &Lane{
 			Set: old.Set, Opened: old.Opened, Busy: old.Busy, Forward: old.Forward, Reply: old.Reply,
-			label: label, installed: now, polled: old.polled, answered: old.established(),
+			label: label, installed: now, polled: old.polled, answered: old.answered,
 			Path: newPath(n.Client, n.Server, n.Key, old.Set, label),
 		}
 		l.seen = make([]hopCount, len(l.Path.Hops))

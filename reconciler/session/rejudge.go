@@ -1,7 +1,6 @@
 package session
 
 import (
-	"slices"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
@@ -137,10 +136,13 @@ func (t *Table) counted(now time.Time, ev Counted) {
 	if ev.Count.Packets != *seen {
 		*seen, l.Busy = ev.Count.Packets, now
 	}
+	if ev.Direction == Reply && ev.Count.Packets > 1 {
+		l.answered = true
+	}
 	if ev.Hop == 0 {
 		*total = ev.Count
 	}
-	l.polled = now
+	l.polled, l.ending = now, l.ending || ev.Ending
 }
 
 // tick ends what is idle or was never answered, judges again what a rule's end
@@ -167,14 +169,18 @@ func (t *Table) age(now time.Time, s *Session) []Effect {
 	var old map[*Lane]bool
 	why := EndIdle
 	for _, l := range s.Lanes {
-		idle := l.polled.Sub(l.Busy) > s.idle
-		if !idle && (s.Key.Proto != packet.TCP || l.established() || l.polled.Sub(l.Opened) <= halfOpenAge) {
+		closed := l.ending && l.polled.Sub(l.Busy) > closedAge
+		idle := closed || l.polled.Sub(l.Busy) > s.idle
+		if !idle && (s.Key.Proto != packet.TCP || l.answered || l.polled.Sub(s.since(l)) <= halfOpenAge) {
 			continue
 		}
 		if old == nil {
 			old = make(map[*Lane]bool)
 		}
-		if old[l] = true; !idle {
+		switch old[l] = true; {
+		case closed:
+			why = EndClosed
+		case !idle:
 			why = EndHalfOpen
 		}
 	}
@@ -187,10 +193,13 @@ func (t *Table) age(now time.Time, s *Session) []Effect {
 	return t.dropLanes(s, old)
 }
 
-// established reports whether a server went on after its first answer, which may
-// have been a reset. A lane that ends too early is made again by its next packet.
-func (l *Lane) established() bool {
-	return l.answered || slices.ContainsFunc(l.seen, func(c hopCount) bool { return c.reply > 1 })
+// since is from when on a lane's server may be expected to have answered, as far
+// as this controller can know.
+func (s *Session) since(l *Lane) time.Time {
+	if s.Adopted.After(l.Opened) {
+		return s.Adopted
+	}
+	return l.Opened
 }
 
 // releaseHeld denies what was held for a sender that never became known.

@@ -55,11 +55,14 @@ type Lane struct {
 
 	Forward, Reply Count // at the client's switch
 
+	ending    bool       // the switches saw a FIN or RST of its one connection
 	label     wireLabel  // on its wire leg, if it has one
 	installed time.Time  // when its flows were last sent to the switches
 	polled    time.Time  // when its flows were last counted
 	seen      []hopCount // by hop
-	answered  bool       // before a Redraw
+	// answered is set once a server went on after its first answer, which may have
+	// been a reset. A lane that ends too early is made again by its next packet.
+	answered bool
 }
 
 // Count is what flows counted.
@@ -150,6 +153,7 @@ type Counted struct {
 	Hop       int
 	Direction Direction
 	Count     Count
+	Ending    bool // the switch saw the end of the flow's connection
 }
 
 // Tick lets time pass.
@@ -272,6 +276,7 @@ type EndReason string
 const (
 	EndIdle     EndReason = "idle"
 	EndHalfOpen EndReason = "half-open"  // never answered, or only once
+	EndClosed   EndReason = "closed"     // its last connection was closed
 	EndPolicy   EndReason = "policy"     // a new revision forbids it
 	EndLabels   EndReason = "wire-ports" // its own became a listener's, and none is left
 	EndEndpoint EndReason = "endpoint"   // an end is gone, moved or another
