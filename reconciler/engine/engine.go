@@ -27,6 +27,7 @@ type Engine struct {
 	snap    *inventory.Snapshot
 	refused map[string][]inventory.Refusal // by host
 	leases  Leases
+	early   []early // questions for addresses, before the first revision
 
 	switches  map[uint64]*switchState // connected ones
 	lastToken uint64
@@ -88,7 +89,7 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 	case FlowsCounted:
 		return e.flowsCounted(now, ev)
 	case Tick:
-		return append(e.step(now, session.Tick{}), e.dropLeft(now)...)
+		return append(e.step(now, session.Tick{}), append(e.dropLeft(now), e.answerEarly(now)...)...)
 	}
 	panic(fmt.Sprintf("engine: unknown event %T", ev))
 }
@@ -135,15 +136,19 @@ func (e *Engine) packetIn(now time.Time, ev PacketIn) []Effect {
 		e.count.Outcomes[OutcomeMalformed]++
 		return nil
 	}
-	return e.step(now, session.PacketArrived{Packet: session.Packet{
+	return e.step(now, session.PacketArrived{Packet: &session.Packet{
 		DPID: ev.DPID, InPort: uint32(ev.In.InPort), Headers: h, Frame: ev.In.Frame, Received: now,
 	}})
 }
 
 // step feeds the session table and turns its effects into the engine's.
 func (e *Engine) step(now time.Time, ev session.Event) []Effect {
+	effects := e.sessions.Step(now, ev)
+	if len(effects) == 1 { // as most packets have
+		return e.perform(now, effects[0])
+	}
 	var out []Effect
-	for _, ef := range e.sessions.Step(now, ev) {
+	for _, ef := range effects {
 		out = append(out, e.perform(now, ef)...)
 	}
 	return out

@@ -13,8 +13,17 @@ import (
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
-// leaseAsked gives an endpoint its address, or says why not.
+// leaseAsked gives an endpoint its address, or says why not. Before there is a
+// revision the answer waits a little: this controller may have started just now.
 func (e *Engine) leaseAsked(now time.Time, ev LeaseAsked) []Effect {
+	if e.pol == nil && len(e.early) < maxEarly {
+		e.early = append(e.early, early{ev, now})
+		return nil
+	}
+	return e.answerLease(now, ev)
+}
+
+func (e *Engine) answerLease(now time.Time, ev LeaseAsked) []Effect {
 	ip, err := e.lease(now, ev)
 	if err != nil {
 		return []Effect{LeaseGiven{Conn: ev.Conn, ID: ev.ID, Err: err.Error()}}
@@ -90,6 +99,70 @@ func (e *Engine) leaseReleased(now time.Time, ev LeaseReleased) []Effect {
 		}
 	}
 	return []Effect{SaveLeases{e.cloneLeases()}}
+}
+
+// reconcileLeases compares the addresses that a host holds with what it reports:
+// one whose endpoint it has not was given back while nobody listened, and rests
+// from now; one whose endpoint it has does not rest, whatever was thought before.
+func (e *Engine) reconcileLeases(now time.Time, r *inventory.HostReport) []Effect {
+	has := make(map[spec.VPCID]map[netip.Addr]string)
+	for i := range r.Endpoints {
+		ep := &r.Endpoints[i]
+		if has[ep.VPCID()] == nil {
+			has[ep.VPCID()] = make(map[netip.Addr]string)
+		}
+		has[ep.VPCID()][ep.IP] = holderOf(ep.VPCID(), ep.Name, r.Name)
+	}
+	changed := false
+	for vpc, leases := range e.leases {
+		for ip, l := range leases {
+			if !strings.HasSuffix(l.Holder, "@"+r.Name) {
+				continue
+			}
+			switch held := has[vpc][ip] == l.Holder; {
+			case held && !l.Released.IsZero():
+				l.Released = time.Time{}
+			case !held && l.Released.IsZero():
+				l.Released = now
+			default:
+				continue
+			}
+			leases[ip], changed = l, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return []Effect{SaveLeases{e.cloneLeases()}}
+}
+
+// maxEarly bounds the questions for addresses that wait for the first revision,
+// earlyWait how long they do.
+const (
+	maxEarly  = 256
+	earlyWait = 5 * time.Second
+)
+
+// early is a question for an address that came before the first revision.
+type early struct {
+	ev LeaseAsked
+	at time.Time
+}
+
+// answerEarly answers the questions that waited for the first revision, or have
+// waited for it in vain.
+func (e *Engine) answerEarly(now time.Time) []Effect {
+	var out []Effect
+	waiting := e.early
+	e.early = nil
+	for _, q := range waiting {
+		if e.pol == nil && now.Sub(q.at) < earlyWait {
+			e.early = append(e.early, q)
+			continue
+		}
+		out = append(out, e.answerLease(now, q.ev)...)
+	}
+	return out
 }
 
 func (e *Engine) cloneLeases() Leases {

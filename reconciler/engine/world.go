@@ -22,6 +22,7 @@ func (e *Engine) revisionLoaded(now time.Time, pol Policy) []Effect {
 			out = append(out, e.resync(now, h.report.DPID)...)
 			out = append(out, e.ackWhenIn(name, h.lastSeq)...)
 		}
+		out = append(out, e.answerEarly(now)...)
 	}
 	return out
 }
@@ -44,6 +45,7 @@ func (e *Engine) hostUp(now time.Time, ev HostUp) []Effect {
 	}
 	out := append(e.rebuild(now), e.resync(now, r.DPID)...)
 	out = append(out, e.settleOthers(now, r.DPID)...)
+	out = append(out, e.reconcileLeases(now, &r)...)
 	return append(out, e.ackWhenIn(r.Name, 0)...)
 }
 
