@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 FUZZTIME ?= 60s
 PKG ?= ./...
+SOAKTIME ?= 10m
+SEED ?= 0
 
 # A clone that belongs to somebody else makes git refuse to answer, and go
 # build with it: then binaries go without the commit they were made from.
@@ -14,7 +16,7 @@ endif
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
 deps: ## install what this machine lacks (Debian 12 with Go)
@@ -40,12 +42,43 @@ test: deps ## check and end to end on real Open vSwitch (root): what CI runs
 # Directories, relative to here, of the packages whose tests match a pattern.
 packages_with = $$(grep -rlE '$(1)' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
 
+.PHONY: test-long
+test-long: deps ## kill every program and every ordered pair of them, on each host: some 10 minutes (root)
+	go test -vet=off -race -tags e2e -count=1 -v -timeout 0 -run '^TestKill$$' ./testbed/e2e -kill-all -seed $(SEED)
+
+.PHONY: soak
+soak: deps ## attach, move, edit and kill at random for SOAKTIME (10m), then look; SEED=n repeats (root)
+	go test -tags e2e -count=1 -v -timeout 0 ./testbed/soak -for $(SOAKTIME) -seed $(SEED)
+
+STEPS ?= 10000
+SEEDS ?= 1
+
+.PHONY: simulate
+simulate: ## run SEEDS seeds of STEPS steps under virtual time, or repeat a failure: SEED=n STEPS=m
+	@mkdir -p bin
+	@go build -o bin/ ./testbed/cmd/daoli-simulate
+	@bin/daoli-simulate --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS)
+
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before it goes in
 	go test $(call packages_with,flag\.Bool\("update") -update
 
+# Lines to measure, by regular expression on their names (bin/daoli-bench --list).
+RUN ?=
+
 .PHONY: bench
-bench: ## run the benchmarks (PKG=./reconciler/packet for one package)
+ifeq ($(PKG),./...)
+bench: ## measure against the targets (root; RUN=regexp: some lines; PKG=./dir: a package's own)
+	@.ci/deps bench
+	@mkdir -p bin
+	go build -o bin/ ./reconciler/cmd/daoli-reconcile ./reconciler/cmd/daolictl ./hostd/cmd/daoli-hostd ./testbed/cmd/daoli-bench
+	@bin/daoli-bench --binaries bin --run '$(RUN)'
+else
+bench: bench-go
+endif
+
+.PHONY: bench-go
+bench-go: ## run the packages' own benchmarks (PKG=./reconciler/packet for one)
 	@if [ "$(PKG)" = ./... ]; then pkgs="$(call packages_with,^func Benchmark)"; else pkgs="$(PKG)"; fi; \
 	go test -run '^$$' -bench . -benchmem -p 1 $$pkgs
 

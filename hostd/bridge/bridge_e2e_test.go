@@ -203,8 +203,16 @@ func TestFlowsThatNameAPortAreDeleted(t *testing.T) {
 	} {
 		o.Ofctl("add-flow", "br-daoli", f)
 	}
-	if err := b.DelPortFlows(t.Context(), 16); err != nil {
-		t.Fatal(err)
+	for _, m := range []string{"meter=16,pktps,band=type=drop,rate=1000", "meter=17,pktps,band=type=drop,rate=1000"} {
+		o.Ofctl("add-meter", "br-daoli", m)
+	}
+	for range 2 { // what is gone already is no error
+		if err := b.DelPortFlows(t.Context(), 16); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := o.Ofctl("dump-meters", "br-daoli"); strings.Contains(out, "meter=16 ") || !strings.Contains(out, "meter=17 ") {
+		t.Errorf("meters = %s; want 17 and not 16", out)
 	}
 	if diff := cmp.Diff([]string{"table=2, priority=2,in_port=17 actions=output:1"}, o.Flows("br-daoli")); diff != "" {
 		t.Errorf("flows (-want +got):\n%s", diff)

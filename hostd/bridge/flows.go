@@ -62,7 +62,8 @@ func (b *Bridge) CountFlows(ctx context.Context, cookie uint64) (int, error) {
 }
 
 // DelPortFlows deletes all flows that take packets from the port ofport or send
-// packets to it.
+// packets to it, and the meter of its number: once the flows are gone, a
+// controller that was away can't know of it.
 func (b *Bridge) DelPortFlows(ctx context.Context, ofport uint32) error {
 	flows := b.tools.cli(ctx).OpenFlow
 	if err := flows.DelFlows(b.cfg.Name, &ovs.MatchFlow{InPort: int(ofport), Table: ovs.AnyTable}); err != nil {
@@ -71,6 +72,9 @@ func (b *Bridge) DelPortFlows(ctx context.Context, ofport uint32) error {
 	to := ovs.MatchFlow{Matches: []ovs.Match{text(fmt.Sprintf("out_port=%d", ofport))}, Table: ovs.AnyTable}
 	if err := flows.DelFlows(b.cfg.Name, &to); err != nil {
 		return fmt.Errorf("delete flows to port %d: %w", ofport, err)
+	}
+	if _, err := b.tools.ofctl(ctx, "del-meter", b.cfg.Name, fmt.Sprintf("meter=%d", ofport)); err != nil {
+		return fmt.Errorf("delete meter of port %d: %w", ofport, err)
 	}
 	return nil
 }

@@ -88,6 +88,16 @@ func (e *Engine) audit(ev FlowsCounted) []Effect {
 	return out
 }
 
+// asWanted reports whether a switch holds just the flow that is wanted. One of a
+// TCP connection gets an idle timeout when the switch sees the connection's end.
+func asWanted(held *openflow.FlowStats, want *openflow.Flow) bool {
+	f := held.Flow
+	if want.Actions[0].Kind == openflow.ActionFinTimeout && f.IdleTimeout == uint16(want.Actions[0].Value) {
+		f.IdleTimeout = want.IdleTimeout
+	}
+	return held.Whole && f == *want
+}
+
 // suspects returns how held differs from want, each difference with its flow: the
 // wanted one if that is missing, else the held one.
 func (e *Engine) suspects(sw *switchState, held []openflow.FlowStats, want map[openflow.Key]openflow.Flow) map[suspect]openflow.Flow {
@@ -101,7 +111,7 @@ func (e *Engine) suspects(sw *switchState, held []openflow.FlowStats, want map[o
 		}
 		w, wanted := want[f.Key()]
 		switch {
-		case wanted && f.Whole && f.Flow == w:
+		case wanted && asWanted(f, &w):
 			there[f.Key()] = true
 		case wanted:
 			there[f.Key()] = true

@@ -8,6 +8,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
 func (b *bench) audit(dpid uint64) []engine.Drift {
@@ -150,5 +151,39 @@ func TestMeterOfAnEndpointThatWentUnseenIsDeleted(t *testing.T) {
 	}
 	if diff := cmp.Diff([]uint32{16}, deleted); diff != "" {
 		t.Errorf("deleted meters (-want +got):\n%s", diff)
+	}
+}
+
+// TestFlowThatSawItsConnectionsEndIsNoDrift: the switch lowered its idle timeout.
+func TestFlowThatSawItsConnectionsEndIsNoDrift(t *testing.T) {
+	b := busy(t)
+	for k, f := range b.tables[1] {
+		if f.Actions[0].Kind == openflow.ActionFinTimeout {
+			t.Fatalf("%s: a flow of a service ends with one of its connections", &f)
+		}
+		if pipeline.ParseCookie(f.Cookie).Category == pipeline.CategorySession && k.Match.IPProto == openflow.Exact(openflow.ProtoTCP) {
+			f.IdleTimeout = pipeline.FinTimeout
+			b.tables[1][k] = f
+		}
+	}
+	b.audit(1)
+	if d := b.audit(1); len(d) == 0 || d[0].Kind != engine.DriftAltered {
+		t.Errorf("drift of a service's flows = %+v; want altered ones", d)
+	}
+
+	b = started(t)
+	b.e.Snapshot().Net.VPCs["acme/prod"].Sessions.TCP = spec.PerConnection
+	b.lift(1, 16, b.frame("web1", "web2", syn(80)))
+	ended := 0
+	for k, f := range b.tables[1] {
+		if f.Actions[0] == openflow.FinTimeout(pipeline.FinTimeout) {
+			ended++
+			f.IdleTimeout = pipeline.FinTimeout
+			b.tables[1][k] = f
+		}
+	}
+	b.audit(1)
+	if d := b.audit(1); len(d) != 0 || ended != 2 {
+		t.Errorf("drift of %d flows of a connection = %+v; want none, of 2", ended, d)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // timeExceeded tells an endpoint that its packet came to the end of its TTL. Not
 // every packet may be answered (RFC 1122, 3.2.2).
 func (e *Engine) timeExceeded(ef session.TimeExceeded) []Effect {
-	p, gw := &ef.Packet, packet.MAC(pipeline.GatewayMAC)
+	p, gw := ef.Packet, packet.MAC(pipeline.GatewayMAC)
 	var frame []byte
 	if ef.Sent == nil {
 		frame = packet.ICMPTimeExceeded(p.Frame, p.Headers, pipeline.GatewayIP(), gw)
@@ -24,14 +24,14 @@ func (e *Engine) timeExceeded(ef session.TimeExceeded) []Effect {
 // underlayError gives an endpoint an error of the underlay as if it was about
 // the packet that the endpoint sent.
 func (e *Engine) underlayError(ef session.UnderlayError) []Effect {
-	p := &ef.Packet
+	p := ef.Packet
 	frame := packet.TranslateICMPError(p.Frame, p.Headers, ef.Sent, pipeline.GatewayIP(), ef.To.MAC, packet.MAC(pipeline.GatewayMAC))
 	return e.tell(ef.To, frame, OutcomeUnderlayError, session.IgnoreICMPUnknown)
 }
 
 // peerError gives an endpoint an error of the session's other end.
 func (e *Engine) peerError(ef session.PeerError) []Effect {
-	p := &ef.Packet
+	p := ef.Packet
 	frame := packet.TranslateICMPError(p.Frame, p.Headers, ef.Sent, p.Headers.Src, ef.To.MAC, packet.MAC(pipeline.GatewayMAC))
 	return e.tell(ef.To, frame, OutcomePeerError, session.IgnoreICMPUnknown)
 }

@@ -80,4 +80,3 @@ func TestQuestionForAnAddressWaitsForTheFirstRevision(t *testing.T) {
 		t.Errorf("answers = %+v; want that there is no valid revision", answers)
 	}
 }
-

@@ -59,7 +59,7 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 // after it got the packet, which leaves with the last batch, so answers find
 // their flows; nothing waits for a barrier.
 func (e *Engine) install(ef session.Install) []Effect {
-	var bs batches
+	bs := make(batches, 0, len(ef.Lane.Path.Hops))
 	for i, h := range ef.Lane.Path.Hops {
 		bs.at(h.DPID).Flows = flows.Adds(ef.Session, ef.Lane, i)
 	}
@@ -118,7 +118,7 @@ func (e *Engine) deleteSession(s *session.Session, token uint64) []Effect {
 func (e *Engine) denied(ef session.Denied) []Effect {
 	d := ef.Result.Decision
 	e.count.Reasons[d.Reason]++
-	p := &ef.Packet
+	p := ef.Packet
 	rec := PacketDenied{DPID: p.DPID, InPort: p.InPort, Result: ef.Result, Head: p.Headers}
 	outcome := OutcomeReject
 	if d.Verdict != policy.Reject {
@@ -190,9 +190,11 @@ func (bs *batches) deliver(s *session.Session, d session.Delivery) {
 }
 
 func (e *Engine) sendAll(bs batches) []Effect {
-	var out []Effect
-	for _, b := range bs {
-		out = append(out, e.send(b)...)
+	out := make([]Effect, 0, len(bs)+1) // callers add a record
+	for i := range bs {
+		if e.switches[bs[i].DPID] != nil {
+			out = append(out, Send{bs[i]})
+		}
 	}
 	return out
 }

@@ -95,7 +95,7 @@ func (e *Engine) mend(
 		switch {
 		case !ours(f.Cookie):
 		case wanted && f.Known:
-			as[f.Key()] = f.Whole && f.Flow == w
+			as[f.Key()] = asWanted(f, &w)
 		case waits[f.Cookie] && e.sessions.Get(f.Cookie) == nil:
 			kept = append(kept, *f)
 		default:

@@ -357,9 +357,13 @@ func sortMods(ms []openflow.FlowMod) {
 }
 
 func countsOf(s *session.Session, dpid uint64, stats []openflow.FlowStats) []session.Counted {
-	counted := make(map[openflow.Key]session.Count, len(stats))
+	type tally struct {
+		session.Count
+		ending bool
+	}
+	counted := make(map[openflow.Key]tally, len(stats))
 	for _, f := range stats {
-		counted[openflow.Key{Table: f.Table, Priority: f.Priority, Match: f.Match}] = session.Count{Packets: f.Packets, Bytes: f.Bytes}
+		counted[f.Key()] = tally{session.Count{Packets: f.Packets, Bytes: f.Bytes}, f.IdleTimeout != 0}
 	}
 	var out []session.Counted
 	for _, l := range s.Lanes {
@@ -370,7 +374,7 @@ func countsOf(s *session.Session, dpid uint64, stats []openflow.FlowStats) []ses
 			for dir, f := range []*openflow.Flow{session.Forward: &hf.Forward, session.Reply: &hf.Reply} {
 				if c, found := counted[f.Key()]; found {
 					out = append(out, session.Counted{
-						Session: s.ID, Set: l.Set, Hop: i, Direction: session.Direction(dir), Count: c,
+						Session: s.ID, Set: l.Set, Hop: i, Direction: session.Direction(dir), Count: c.Count, Ending: c.ending,
 					})
 				}
 			}

@@ -17,8 +17,15 @@ type actions struct {
 }
 
 func (a *actions) add(act openflow.Action) {
-	a.list[a.n] = act // a flow of ours has at most 9, see openflow.MaxActions
+	a.list[a.n] = act // a flow of ours has at most 10, see openflow.MaxActions
 	a.n++
+}
+
+// ends lets the flow of one connection end with it.
+func (a *actions) ends(single bool) {
+	if single {
+		a.add(openflow.FinTimeout(pipeline.FinTimeout))
+	}
 }
 
 // A router takes one from the TTL before it rewrites for the wire and after it

@@ -65,7 +65,8 @@ func Adds(s *session.Session, l *session.Lane, i int) []openflow.FlowMod {
 func builderOf(s *session.Session, l *session.Lane, i int) builder {
 	in, next := &l.Path.Legs[i], &l.Path.Legs[i+1]
 	return builder{
-		proto: s.Key.Proto, ttl: modeOf(s, l), cookie: s.ID,
+		single: s.Key.Proto == packet.TCP && l.Set.Mask == 0xffff,
+		proto:  s.Key.Proto, ttl: modeOf(s, l), cookie: s.ID,
 		in: &in.Far, out: &next.Near, inWire: in.Wire, outWire: next.Wire,
 	}
 }
@@ -93,6 +94,7 @@ func modeOf(s *session.Session, l *session.Lane) ttlMode {
 // packets come in and the end of the next where they leave.
 type builder struct {
 	proto           packet.Proto
+	single          bool // one TCP connection, whose end is the flows' end
 	ttl             ttlMode
 	cookie          uint64
 	in              *session.End
@@ -166,6 +168,7 @@ func (b *builder) guard(f *openflow.Flow) {
 func (b *builder) forwardActions(list *openflow.Actions) {
 	a := actions{proto: b.proto, list: list}
 	is, becomes := &b.in.View, &b.out.View
+	a.ends(b.single)
 	a.before(b.ttl, b.outWire)
 	a.ethernet(b.out, b.outWire)
 	a.addresses(is.Src, is.Dst, becomes.Src, becomes.Dst)
@@ -182,6 +185,7 @@ func (b *builder) forwardActions(list *openflow.Actions) {
 func (b *builder) replyActions(list *openflow.Actions) {
 	a := actions{proto: b.proto, list: list}
 	is, becomes := &b.out.View, &b.in.View
+	a.ends(b.single)
 	a.before(b.ttl, b.inWire)
 	a.ethernet(b.in, b.inWire)
 	a.addresses(is.Dst, is.Src, becomes.Dst, becomes.Src)

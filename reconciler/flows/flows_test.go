@@ -34,7 +34,7 @@ func opened(t *testing.T, w *world.World, h packet.Headers, at *inventory.Endpoi
 	})
 	tab.Step(world.Start, session.Revised{Snapshot: w.Snapshot(), Policy: w.AllowAll("r1")})
 	h.EthSrc, h.EthType, h.TTL = at.MAC, 0x800, 64
-	effects := tab.Step(world.Start, session.PacketArrived{Packet: session.Packet{DPID: at.Host.DPID, InPort: at.Port, Headers: h}})
+	effects := tab.Step(world.Start, session.PacketArrived{Packet: &session.Packet{DPID: at.Host.DPID, InPort: at.Port, Headers: h}})
 	ask, ok := effects[0].(session.Decide)
 	if !ok {
 		t.Fatalf("first effect = %T; want Decide", effects[0])
@@ -181,7 +181,7 @@ func TestDropsEndTogether(t *testing.T) {
 	tab.Step(world.Start, session.Revised{Snapshot: snap, Policy: w.Deny("r1", policy.Drop)})
 	from := snap.EndpointByName(inventory.EndpointRef{VPC: "acme/prod", Name: "web1"})
 	h := packet.Headers{EthSrc: from.MAC, EthType: 0x800, TTL: 64, Src: from.IP, Dst: openflow.AddrFrom32(0x0a010003), Proto: packet.UDP, SrcPort: 40000, DstPort: 9}
-	ask := tab.Step(world.Start, session.PacketArrived{Packet: session.Packet{DPID: 1, InPort: from.Port, Headers: h}})[0].(session.Decide)
+	ask := tab.Step(world.Start, session.PacketArrived{Packet: &session.Packet{DPID: 1, InPort: from.Port, Headers: h}})[0].(session.Decide)
 	for _, ef := range tab.Step(world.Start, session.Decided{Ask: ask, Result: admission.Decide(ask.Snapshot, ask.Policy, world.Start, ask.Request)}) {
 		if d, ok := ef.(session.InstallDrop); ok {
 			if got, want := d.Drop.Expires.Sub(world.Start), time.Duration(flows.Drop(d.Drop, 0).HardTimeout)*time.Second; got != want {

@@ -99,7 +99,7 @@ func opened(t *testing.T, tab *session.Table, snap *inventory.Snapshot, c conver
 	h.EthSrc, h.EthType, h.TTL, h.Src = from.MAC, of.EthTypeIPv4, 64, from.IP
 	h.Dst = snap.EndpointByName(inventory.EndpointRef{VPC: "acme/prod", Name: c.to}).IP
 	p := session.Packet{DPID: from.Host.DPID, InPort: from.Port, Headers: h}
-	effect := tab.Step(world.Start, session.PacketArrived{Packet: p})[0]
+	effect := tab.Step(world.Start, session.PacketArrived{Packet: &p})[0]
 	if ask, ok := effect.(session.Decide); ok {
 		res := admission.Decide(ask.Snapshot, ask.Policy, world.Start, ask.Request)
 		effect = tab.Step(world.Start, session.Decided{Ask: ask, Result: res})[0]

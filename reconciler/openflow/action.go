@@ -34,15 +34,16 @@ type ActionKind uint8
 
 // The actions that DaoliNet uses.
 const (
-	ActionNone     ActionKind = iota
-	ActionOutput              // output:Port; PortController sends the whole packet (max_len 65535)
-	ActionGroup               // group:ID
-	ActionSetField            // set_field:Value->Field
-	ActionDecTTL              // dec_ttl
-	ActionSetTTL              // mod_nw_ttl:Value (OFPAT_SET_NW_TTL)
-	ActionMove                // move:Field2[Ofs2..]->Field[Ofs..], Bits bits (NXAST_REG_MOVE)
-	ActionLoad                // load:Value->Field[Ofs..Ofs+Bits-1] (NXAST_REG_LOAD)
-	ActionLearn               // learn(...): the flow's Learn, here (NXAST_LEARN, NXAST_LEARN2)
+	ActionNone       ActionKind = iota
+	ActionOutput                // output:Port; PortController sends the whole packet (max_len 65535)
+	ActionGroup                 // group:ID
+	ActionSetField              // set_field:Value->Field
+	ActionDecTTL                // dec_ttl
+	ActionSetTTL                // mod_nw_ttl:Value (OFPAT_SET_NW_TTL)
+	ActionMove                  // move:Field2[Ofs2..]->Field[Ofs..], Bits bits (NXAST_REG_MOVE)
+	ActionLoad                  // load:Value->Field[Ofs..Ofs+Bits-1] (NXAST_REG_LOAD)
+	ActionLearn                 // learn(...): the flow's Learn, here (NXAST_LEARN, NXAST_LEARN2)
+	ActionFinTimeout            // fin_timeout(idle_timeout=Value) (NXAST_FIN_TIMEOUT)
 )
 
 // Action is one step on a packet. It is comparable; make it with the functions
@@ -54,7 +55,7 @@ type Action struct {
 	Ofs    uint8  // first bit written
 	Ofs2   uint8  // ActionMove: first bit read
 	Bits   uint8  // ActionMove, ActionLoad: number of bits
-	Value  uint64 // ActionSetField, ActionSetTTL, ActionLoad; ActionGroup: group id; ActionOutput: port
+	Value  uint64 // ActionSetField, ActionSetTTL, ActionLoad; ActionGroup: group id; ActionOutput: port; ActionFinTimeout: seconds
 }
 
 // Output sends the packet out of port. PortInPort goes back where it came from,
@@ -105,7 +106,11 @@ func Load(v uint64, f Field, ofs, n uint8) Action {
 	return Action{Kind: ActionLoad, Field: f, Ofs: ofs, Bits: n, Value: v}
 }
 
-// MaxActions bounds the actions of one flow: the longest, an ARP answer, has 9.
+// FinTimeout lowers the flow's idle timeout to that many seconds, not 0, when it
+// takes a TCP segment with FIN or RST. The flow must match TCP.
+func FinTimeout(idle uint16) Action { return Action{Kind: ActionFinTimeout, Value: uint64(idle)} }
+
+// MaxActions bounds the actions of one flow: the longest has 10.
 const MaxActions = 12
 
 // Actions is a list of at most MaxActions actions, comparable with ==.

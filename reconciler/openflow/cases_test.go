@@ -65,6 +65,13 @@ var flowCases = []flowCase{
 		Actions: of.ActionList(of.SetMAC(of.FieldEthSrc, gatewayMAC), of.SetMAC(of.FieldEthDst, c1MAC),
 			of.SetIP(of.FieldIPSrc, c2), of.SetIP(of.FieldIPDst, c1), of.Set(of.FieldTCPSrc, 5432), of.DecTTL(), of.Output(16)),
 	})},
+	{"one tcp connection, which ends", of.Add(of.Flow{
+		Table: 2, Priority: 201, Cookie: cookie,
+		Match: with(ipMatch(of.ProtoTCP, 16, c1, c2), func(m *of.Match) {
+			m.L4Src, m.L4Dst = of.Exact[uint16](43210), of.Exact[uint16](5432)
+		}),
+		Actions: of.ActionList(of.FinTimeout(60), of.Set(of.FieldTCPDst, 16384), of.Group(7)),
+	})},
 	{"udp connection", of.Add(of.Flow{
 		Table: 2, Priority: 201, Cookie: cookie,
 		Match: with(ipMatch(of.ProtoUDP, 16, c1, c2), func(m *of.Match) {

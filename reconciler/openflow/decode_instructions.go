@@ -125,6 +125,9 @@ func (f *Flow) setNicira(a *Action, item []byte) bool {
 		return a.setMove(item)
 	case subtype == nxastLoad && len(item) == 24:
 		return a.setLoad(item)
+	case subtype == nxastFinTimeout && len(item) == 16 && be.Uint16(item[12:]) == 0 && be.Uint16(item[10:]) != 0:
+		*a = FinTimeout(be.Uint16(item[10:]))
+		return true
 	case subtype == nxastLearn || subtype == nxastLearn2:
 		return f.setLearn(a, item)
 	}

@@ -10,10 +10,11 @@ const (
 	actionTypeSetField     = 25
 	actionTypeExperimenter = 0xffff
 
-	nxastMove   = 6
-	nxastLoad   = 7
-	nxastLearn  = 16
-	nxastLearn2 = 45 // with a limit
+	nxastMove       = 6
+	nxastLoad       = 7
+	nxastLearn      = 16
+	nxastFinTimeout = 19
+	nxastLearn2     = 45 // with a limit
 )
 
 // niciraExperimenter is the id of Nicira's extensions.
@@ -63,6 +64,10 @@ func appendAction(b []byte, a *Action, learn *Learn) []byte {
 		b = be.AppendUint16(b, uint16(a.Ofs)<<6|(uint16(a.Bits)-1)&0x3f)
 		b = be.AppendUint32(b, a.Field.info().nxm)
 		return be.AppendUint64(b, a.Value)
+	case ActionFinTimeout:
+		b = appendNicira(b, 16, nxastFinTimeout)
+		b = be.AppendUint16(b, uint16(a.Value))
+		return append(b, 0, 0, 0, 0) // hard timeout, padding
 	case ActionLearn:
 		if learn != nil {
 			return appendLearn(b, learn)

@@ -34,6 +34,8 @@ func (a *Action) appendText(b []byte, learn *Learn) []byte {
 	case ActionLoad:
 		b = appendSmall(append(b, "load:"...), a.Value)
 		return appendSubfield(append(b, "->"...), a.Field, a.Ofs, a.Bits)
+	case ActionFinTimeout:
+		return append(strconv.AppendUint(append(b, "fin_timeout(idle_timeout="...), a.Value, 10), ')')
 	case ActionLearn:
 		b = append(b, "learn("...)
 		if learn != nil {

@@ -70,6 +70,12 @@ const (
 // DenyTimeout is how long a drop decision stays in the switch, in seconds.
 const DenyTimeout uint16 = 10
 
+// FinTimeout is after how many seconds without packets the flows of one TCP
+// connection end in the switch once it has seen a FIN or RST of it. The controller
+// reads from their idle timeout that it has, and removes them before, see package
+// session.
+const FinTimeout uint16 = 60
+
 // Category is the owner and kind of a flow, the highest byte of its cookie.
 type Category uint8
 

@@ -101,7 +101,7 @@ func (f *forbidden) find(now time.Time, src *inventory.Endpoint, h *packet.Heade
 
 // ofCutSession denies a TCP packet of a connection whose session was cut, if
 // the policy still forbids that session; done is false for any other packet.
-func (t *Table) ofCutSession(now time.Time, src *inventory.Endpoint, p Packet) (effects []Effect, done bool) {
+func (t *Table) ofCutSession(now time.Time, src *inventory.Endpoint, p *Packet) (effects []Effect, done bool) {
 	h := &p.Headers
 	if h.Proto != packet.TCP || h.Opener() || h.LaterFragment || h.Src != src.IP || h.EthSrc != src.MAC || h.VLAN != 0 {
 		return nil, false

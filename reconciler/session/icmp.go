@@ -106,13 +106,13 @@ func diesHere(bridged bool, h *packet.Headers) bool { return !bridged && h.TTL <
 // expired answers those of the packets that a decision lets through which come to
 // the end of their TTL at their sender's host, and returns the others: a packet
 // that goes nowhere opens no session.
-func expired(r admission.Result, packets []Packet) (out []Effect, others []Packet) {
+func expired(r admission.Result, packets []*Packet) (out []Effect, others []*Packet) {
 	from := r.Client
 	if r.Reverse {
 		from = r.Server
 	}
 	same := bridged(r.Client, r.Server)
-	if !slices.ContainsFunc(packets, func(p Packet) bool { return diesHere(same, &p.Headers) }) {
+	if !slices.ContainsFunc(packets, func(p *Packet) bool { return diesHere(same, &p.Headers) }) {
 		return nil, packets
 	}
 	for _, p := range packets {
@@ -126,7 +126,7 @@ func expired(r admission.Result, packets []Packet) (out []Effect, others []Packe
 }
 
 // expired answers a wire packet whose TTL ends at the host that it came to.
-func (o *onWire) expired(p Packet) Effect {
+func (o *onWire) expired(p *Packet) Effect {
 	to, sent := o.sender()
 	return TimeExceeded{Packet: p, To: to, Sent: &sent}
 }
@@ -134,7 +134,7 @@ func (o *onWire) expired(p Packet) Effect {
 // peerError passes on what an endpoint's stack says of a packet that it got in a
 // session which lives: that no socket has the port, say. It belongs to the
 // session, so no rule is asked for it. found is false for any other packet.
-func (t *Table) peerError(src *inventory.Endpoint, p Packet) (ef Effect, found bool) {
+func (t *Table) peerError(src *inventory.Endpoint, p *Packet) (ef Effect, found bool) {
 	h, in := &p.Headers, p.Headers.Inner
 	if !h.IsICMPError() || h.EthSrc != src.MAC || h.VLAN != 0 || h.Src != src.IP {
 		return nil, false
@@ -169,7 +169,7 @@ func (t *Table) carries(from, to *inventory.Endpoint, in *packet.Inner) bool {
 // sent: to the endpoint whose packet it was, if its session lives. An error may
 // come from any address, since any router may send one; so what it quotes must
 // be of one lane exactly.
-func (t *Table) underlayError(host *inventory.Host, p Packet) Effect {
+func (t *Table) underlayError(host *inventory.Host, p *Packet) Effect {
 	h, own := &p.Headers, host.Uplink.Addr.Addr()
 	if h.Inner == nil || h.Fragment || h.Dst != own || h.Inner.Src != own {
 		return Ignored{p, IgnoreICMPUnknown}

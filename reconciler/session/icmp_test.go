@@ -196,8 +196,8 @@ func TestDyingPacketThatIsDeniedMeetsThat(t *testing.T) {
 func TestDyingPacketsWaitWithOthers(t *testing.T) {
 	b := newBench(t)
 	p := b.packet("web1", "db2", udp(40000, 33434))
-	ask := only[session.Decide](b, b.table.Step(b.now, session.PacketArrived{Packet: ttl(p, 1)}))
-	if got := b.table.Step(b.now, session.PacketArrived{Packet: p}); len(got) != 0 {
+	ask := only[session.Decide](b, b.lift(ttl(p, 1)))
+	if got := b.lift(p); len(got) != 0 {
 		t.Fatalf("effects = %#v; want none", got)
 	}
 	effects := b.settle([]session.Effect{ask})

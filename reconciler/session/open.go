@@ -13,7 +13,7 @@ import (
 
 // packetArrived sorts a lifted packet: from the wire, of a session that lives,
 // or one that must be decided about.
-func (t *Table) packetArrived(now time.Time, p Packet) []Effect {
+func (t *Table) packetArrived(now time.Time, p *Packet) []Effect {
 	if t.snap == nil {
 		return t.hold(p)
 	}
@@ -32,12 +32,12 @@ func (t *Table) packetArrived(now time.Time, p Packet) []Effect {
 		return []Effect{ef}
 	}
 	if s, dir, found := t.sessionOf(src, &p.Headers); found {
-		return t.continued(now, s, dir, p)
+		return []Effect{t.continued(now, s, dir, p)}
 	}
 	if effects, done := t.ofCutSession(now, src, p); done {
 		return effects
 	}
-	return t.ask(p)
+	return t.ask(now, p)
 }
 
 // sessionOf returns the live session that a packet of an endpoint belongs to,
@@ -83,34 +83,34 @@ func (t *Table) echoSession(src, dst *inventory.Endpoint, h *packet.Headers) (*S
 // continued brings a packet of a live session to its end: either its flows are
 // on their way, or the switch lost them and they are put back, or it is the
 // first of another connection or lane.
-func (t *Table) continued(now time.Time, s *Session, dir Direction, p Packet) []Effect {
+func (t *Table) continued(now time.Time, s *Session, dir Direction, p *Packet) Effect {
 	port, from := p.Headers.SrcPort, s.Client
 	if dir == Reply {
 		port, from = p.Headers.DstPort, s.Server
 	}
 	if diesHere(s.Bridged, &p.Headers) {
-		return []Effect{TimeExceeded{Packet: p, To: from}}
+		return TimeExceeded{Packet: p, To: from}
 	}
 	lane := s.LaneOf(port)
 	if lane == nil {
 		if t.astray(s) {
-			return []Effect{Ignored{p, IgnoreSwitch}}
+			return Ignored{p, IgnoreSwitch}
 		}
 		if lane = t.addLane(now, s, port); lane == nil {
-			return []Effect{exhausted(s, p)}
+			return exhausted(s, p)
 		}
 	}
 	d := []Delivery{{Packet: p, Lane: lane, Direction: dir, WireHop: -1}}
 	if now.Sub(lane.installed) < reinstallAfter {
-		return []Effect{Deliver{s, d}}
+		return Deliver{s, d}
 	}
-	lane.installed = now
-	return []Effect{Install{Session: s, Lane: lane, Deliver: d}}
+	lane.installed, lane.ending = now, false
+	return Install{Session: s, Lane: lane, Deliver: d}
 }
 
 // wireArrived brings on a wire packet whose flows are not there yet, or drops it:
 // nothing from the wire ever opens a session.
-func (t *Table) wireArrived(host *inventory.Host, p Packet) Effect {
+func (t *Table) wireArrived(host *inventory.Host, p *Packet) Effect {
 	h := &p.Headers
 	switch {
 	case h.LaterFragment || h.VLAN != 0:
@@ -136,7 +136,7 @@ func (t *Table) wireArrived(host *inventory.Host, p Packet) Effect {
 
 // hold keeps a packet whose sender is not known yet: its host's report may be
 // on the way.
-func (t *Table) hold(p Packet) []Effect {
+func (t *Table) hold(p *Packet) []Effect {
 	if len(t.held) >= maxHeld {
 		return []Effect{Ignored{p, IgnoreBusy}}
 	}
@@ -144,8 +144,31 @@ func (t *Table) hold(p Packet) []Effect {
 	return nil
 }
 
-// ask has a packet decided about; others of the same session wait with it.
-func (t *Table) ask(p Packet) []Effect {
+// ask has a packet decided about: at once if the policy has the decision at hand,
+// else others of the same session wait with it.
+func (t *Table) ask(now time.Time, p *Packet) []Effect {
+	k := p.pendingKey()
+	if w := t.pending[k]; w != nil {
+		if len(w.packets) >= maxPendingEach {
+			return []Effect{Ignored{p, IgnoreBusy}}
+		}
+		w.packets = append(w.packets, p)
+		return nil
+	}
+	req := p.request()
+	if r, found := admission.AtHand(t.snap, t.pol, now, req); found {
+		return t.act(now, r, req, []*Packet{p})
+	}
+	if len(t.pending) >= MaxPending {
+		return []Effect{Ignored{p, IgnoreBusy}}
+	}
+	t.lastTicket++
+	t.pending[k] = &pending{packets: []*Packet{p}, ticket: t.lastTicket}
+	t.tickets[t.lastTicket] = k
+	return []Effect{t.decide(t.lastTicket, p)}
+}
+
+func (p *Packet) pendingKey() pendingKey {
 	h := &p.Headers
 	k := pendingKey{p.DPID, p.InPort, h.Src, h.Dst, h.Proto, 0, h.DstPort}
 	if h.Proto == packet.ICMP {
@@ -154,25 +177,15 @@ func (t *Table) ask(p Packet) []Effect {
 	if h.Proto == packet.TCP && !h.Opener() {
 		k.sport = h.SrcPort
 	}
-	if w := t.pending[k]; w != nil {
-		if len(w.packets) >= maxPendingEach {
-			return []Effect{Ignored{p, IgnoreBusy}}
-		}
-		w.packets = append(w.packets, p)
-		return nil
-	}
-	if len(t.pending) >= MaxPending {
-		return []Effect{Ignored{p, IgnoreBusy}}
-	}
-	t.lastTicket++
-	t.pending[k] = &pending{packets: []Packet{p}, ticket: t.lastTicket}
-	t.tickets[t.lastTicket] = k
-	return []Effect{t.decide(t.lastTicket, p)}
+	return k
 }
 
-func (t *Table) decide(ticket uint64, p Packet) Decide {
-	r := admission.Request{DPID: p.DPID, InPort: p.InPort, Headers: p.Headers}
-	return Decide{Snapshot: t.snap, Policy: t.pol, Request: r, Ticket: ticket}
+func (p *Packet) request() admission.Request {
+	return admission.Request{DPID: p.DPID, InPort: p.InPort, Headers: p.Headers}
+}
+
+func (t *Table) decide(ticket uint64, p *Packet) Decide {
+	return Decide{Snapshot: t.snap, Policy: t.pol, Request: p.request(), Ticket: ticket}
 }
 
 // decided acts on a decision, unless the world has changed since it was asked
@@ -188,15 +201,19 @@ func (t *Table) decided(now time.Time, ev Decided) []Effect {
 	}
 	delete(t.tickets, ev.Ask.Ticket)
 	delete(t.pending, k)
-	r := ev.Result
+	return t.act(now, ev.Result, ev.Ask.Request, w.packets)
+}
+
+// act does what was decided about the first of some packets of one session.
+func (t *Table) act(now time.Time, r admission.Result, req admission.Request, packets []*Packet) []Effect {
 	if r.Decision.Verdict == policy.Allow {
-		return t.open(now, r, w.packets)
+		return t.open(now, r, packets)
 	}
-	return t.denied(now, r, ev.Ask.Request, w.packets)
+	return t.denied(now, r, req, packets)
 }
 
 // open makes the session that a decision allows and brings its first packets on.
-func (t *Table) open(now time.Time, r admission.Result, packets []Packet) []Effect {
+func (t *Table) open(now time.Time, r admission.Result, packets []*Packet) []Effect {
 	dir := Forward
 	if r.Reverse {
 		dir = Reply
@@ -215,7 +232,7 @@ func (t *Table) open(now time.Time, r admission.Result, packets []Packet) []Effe
 		s = t.add(now, k, r)
 	}
 	for _, p := range packets {
-		out = append(out, t.continued(now, s, dir, p)...)
+		out = append(out, t.continued(now, s, dir, p))
 	}
 	if len(s.Lanes) == 0 { // no label was left: there is no session
 		t.forget(s)
@@ -360,7 +377,7 @@ func listens(h *inventory.Host, proto packet.Proto, port uint16) bool {
 	return slices.Contains(h.Listeners, inventory.Listener{Proto: proto, Port: port})
 }
 
-func exhausted(s *Session, p Packet) Effect {
+func exhausted(s *Session, p *Packet) Effect {
 	d := policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonWirePorts, Revision: s.Decision.Revision}
 	return Denied{Packet: p, Result: admission.Result{
 		Decision: d, Client: s.Client, Server: s.Server, Proto: s.Key.Proto, Port: s.Key.Port,

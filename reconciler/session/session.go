@@ -96,18 +96,19 @@ type Drop struct {
 	Expires time.Time
 }
 
-// Packet is a lifted packet.
+// Packet is a lifted packet. Nobody changes it once it has arrived: events, what
+// the table keeps and effects share it.
 type Packet struct {
 	DPID     uint64
 	InPort   uint32
 	Headers  packet.Headers
-	Frame    []byte // owned by whoever holds the Packet
+	Frame    []byte
 	Received time.Time
 }
 
 // Delivery is a lifted packet that must still reach its end of the path.
 type Delivery struct {
-	Packet    Packet
+	Packet    *Packet
 	Lane      *Lane
 	Direction Direction
 	// WireHop is the hop whose uplink lifted it, when it wears wire headers; -1
@@ -119,7 +120,7 @@ type Delivery struct {
 type Event interface{ event() }
 
 // PacketArrived is a lifted packet.
-type PacketArrived struct{ Packet Packet }
+type PacketArrived struct{ Packet *Packet }
 
 // Decided answers a Decide effect.
 type Decided struct {
@@ -219,7 +220,7 @@ type RemoveDrop struct{ Drop *Drop }
 // answer to its sender, and where the packet is of a session that was cut, to
 // the other end as well: it may have nothing to send and so never ask.
 type Denied struct {
-	Packet Packet
+	Packet *Packet
 	Result admission.Result
 	Cut    bool // of a session that a revision cut
 }
@@ -228,7 +229,7 @@ type Denied struct {
 // TTL at a host. Sent is the packet as the endpoint sent it, where it was lifted
 // from the wire; nil where it is just that.
 type TimeExceeded struct {
-	Packet Packet
+	Packet *Packet
 	To     *inventory.Endpoint
 	Sent   *packet.Inner
 }
@@ -237,7 +238,7 @@ type TimeExceeded struct {
 // that it was too large for the way, could not be delivered, or came to the end
 // of its TTL at a router. Packet is the ICMP error as it came.
 type UnderlayError struct {
-	Packet Packet
+	Packet *Packet
 	To     *inventory.Endpoint
 	Sent   packet.Inner // the packet as the endpoint sent it
 }
@@ -245,14 +246,14 @@ type UnderlayError struct {
 // PeerError tells an endpoint what the other end of a session says of a packet of
 // its own. Packet is the ICMP error as it came.
 type PeerError struct {
-	Packet Packet
+	Packet *Packet
 	To     *inventory.Endpoint
 	Sent   packet.Inner // the packet, as both ends see it
 }
 
 // Ignored is a lifted packet that nothing is done about.
 type Ignored struct {
-	Packet Packet
+	Packet *Packet
 	Why    IgnoreReason
 }
 

@@ -27,6 +27,7 @@ const (
 	dropTTL         = 10 * time.Second       // pipeline.DenyTimeout; flows' test compares them
 	reinstallAfter  = time.Second            // so long are a lane's flows on their way
 	halfOpenAge     = 10 * time.Second
+	closedAge       = 30 * time.Second // after FIN or RST, if nothing follows
 	udpAge          = 60 * time.Second
 	dnsAge          = 10 * time.Second
 	icmpAge         = 30 * time.Second
@@ -61,7 +62,7 @@ type Table struct {
 
 	pending map[pendingKey]*pending
 	tickets map[uint64]pendingKey
-	held    []Packet
+	held    []*Packet
 	drops   map[dropKey]*Drop
 	dropIDs map[uint32]bool // of drops
 	dropsAt map[portKey]int
@@ -82,7 +83,7 @@ type pendingKey struct {
 }
 
 type pending struct {
-	packets []Packet
+	packets []*Packet
 	ticket  uint64
 }
 

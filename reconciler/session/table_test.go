@@ -71,7 +71,12 @@ func udp(sport, dport uint16) packet.Headers {
 
 // arrive lets the table have a packet and answers what it asks of the policy.
 func (b *bench) arrive(p session.Packet) []session.Effect {
-	return b.settle(b.table.Step(b.now, session.PacketArrived{Packet: p}))
+	return b.settle(b.lift(p))
+}
+
+// lift lets the table have a packet.
+func (b *bench) lift(p session.Packet) []session.Effect {
+	return b.table.Step(b.now, session.PacketArrived{Packet: &p})
 }
 
 // settle answers each Decide among effects, until there is none.
@@ -112,9 +117,9 @@ func all[T session.Effect](effects []session.Effect) []T {
 func TestPacketsOfOneNewSessionShareOneDecision(t *testing.T) {
 	b := newBench(t)
 	p := b.packet("web1", "web2", syn(40000, 80))
-	ask := only[session.Decide](b, b.table.Step(b.now, session.PacketArrived{Packet: p}))
+	ask := only[session.Decide](b, b.lift(p))
 	for range 3 {
-		if got := b.table.Step(b.now, session.PacketArrived{Packet: p}); len(got) != 0 {
+		if got := b.lift(p); len(got) != 0 {
 			t.Fatalf("retry while undecided: effects = %#v; want none", got)
 		}
 	}
@@ -133,7 +138,7 @@ func TestPacketsOfOneNewSessionShareOneDecision(t *testing.T) {
 
 func TestStaleDecisionIsAskedForAgain(t *testing.T) {
 	b := newBench(t)
-	ask := only[session.Decide](b, b.table.Step(b.now, session.PacketArrived{Packet: b.packet("web1", "web2", syn(40000, 80))}))
+	ask := only[session.Decide](b, b.lift(b.packet("web1", "web2", syn(40000, 80))))
 	allowed := admission.Decide(ask.Snapshot, ask.Policy, b.now, ask.Request)
 	b.pol = b.w.Deny("r2", policy.Drop)
 	b.revise()
@@ -404,7 +409,7 @@ func TestServerOpeningTowardsClientIsDecidedAsItself(t *testing.T) {
 	b := newBench(t)
 	b.arrive(b.packet("web1", "web2", syn(40000, 80)))
 	b.pol = b.w.AllowAll("r1")
-	ask := only[session.Decide](b, b.table.Step(b.now, session.PacketArrived{Packet: b.packet("web2", "web1", syn(80, 40000))}))
+	ask := only[session.Decide](b, b.lift(b.packet("web2", "web1", syn(80, 40000))))
 	if ask.Request.Headers.DstPort != 40000 {
 		t.Errorf("asked about port %d; want 40000", ask.Request.Headers.DstPort)
 	}
@@ -578,7 +583,7 @@ func TestQuotaOfNewSessionsPerSecond(t *testing.T) {
 func TestPingsThatDifferInCodeAreDecidedApart(t *testing.T) {
 	b := newBench(t)
 	odd := b.packet("web1", "web2", packet.Headers{Proto: packet.ICMP, ICMPType: 8, ICMPCode: 5})
-	ask := only[session.Decide](b, b.table.Step(b.now, session.PacketArrived{Packet: odd}))
+	ask := only[session.Decide](b, b.lift(odd))
 	honest := b.packet("web1", "web2", packet.Headers{Proto: packet.ICMP, ICMPType: 8})
 	if in := all[session.Install](b.arrive(honest)); len(in) != 1 {
 		t.Error("an honest ping waits for the decision about an odd one")

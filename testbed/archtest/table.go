@@ -167,6 +167,13 @@ var Table = map[string]Rule{
 		May: []string{"testbed/netns/inside"},
 		Why: "it makes frames, for tests and benchmarks alike; what becomes of them is theirs to say",
 	},
+	"testbed/organisation": {
+		Why: "it writes YAML; a generator that knew what that means would make what is easy",
+	},
+	"testbed/soak": {
+		May: []string{"testbed/netns/...", "testbed/probe", "testbed/organisation", "reconciler/api", "reconciler/spec", "reconciler/pipeline"},
+		Why: "it lives with real programs, asks matrix as a user would, and looks at the switches' own words",
+	},
 	"testbed/conformance": {
 		May: []string{"reconciler/..."},
 		Why: "it asks the loader, the policy and matrix what the specification asks of them",
@@ -175,12 +182,16 @@ var Table = map[string]Rule{
 		May: []string{"reconciler/...", "hostd/...", "testbed/simnet", "testbed/netns/...", "policies", "specs"},
 		Why: "it drives the whole through simnet and through real switches",
 	},
+	"testbed/simulate": {
+		May: []string{"reconciler/...", "hostd/endpoint", "testbed/simnet"},
+		Why: "the cores and switches with all that can go wrong between them; what is I/O in either has no place in it",
+	},
 	"testbed/e2e": {
-		May: []string{"testbed/netns/...", "testbed/probe", "testbed/flood", "reconciler/api"},
+		May: []string{"testbed/netns/...", "testbed/probe", "testbed/flood", "testbed/organisation", "reconciler/api"},
 		Why: "it judges the programs from outside, by packets and by what they say of themselves",
 	},
 	"testbed/bench": {
-		May: []string{"reconciler/...", "hostd/hostpb", "policies", "testbed/netns/...", "testbed/bench/..."},
+		May: []string{"reconciler/...", "hostd/hostpb", "policies", "testbed/netns/...", "testbed/flood", "testbed/bench/..."},
 		Why: "it measures the core by its packages, and the programs over their sockets",
 	},
 	"testbed/bench/tenants": {
@@ -193,6 +204,10 @@ var Table = map[string]Rule{
 	"testbed/cmd/daoli-testbed": {
 		May: []string{"testbed/...", "reconciler/api", "reconciler/spec", "reconciler/gitsource"},
 		Why: "it brings up real programs, and asks them as a user would",
+	},
+	"testbed/cmd/daoli-simulate": {
+		May: []string{"testbed/simulate"},
+		Why: "flags and text around it",
 	},
 	"testbed/cmd/daoli-demo": {
 		May: []string{"testbed/...", "reconciler/api"},

@@ -75,6 +75,10 @@ func (c *child) stop() {
 	}
 }
 
+// askEvery is how often await asks: seldom enough that it doesn't matter to who
+// is asked.
+const askEvery = 20 * time.Millisecond
+
 // await asks until ready is nil, and gives up when the program or ctx ends.
 func (c *child) await(ctx context.Context, what string, ready func() error) error {
 	for {
@@ -83,7 +87,7 @@ func (c *child) await(ctx context.Context, what string, ready func() error) erro
 			return nil
 		}
 		select {
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(askEvery):
 		case <-c.done:
 			return fmt.Errorf("wait for %s: %s ended: %s", what, c.name, c.log.tail(2000))
 		case <-ctx.Done():

@@ -23,7 +23,7 @@ func measureCut(ctx context.Context, e *Env) ([]Value, error) {
 		return nil, err
 	}
 	all := e.Effort.Sessions / fleetSize * fleetSize
-	o, err := startOurs(ctx, binaries, 8, keepFlows, portsUpTo(all))
+	o, err := startOurs(ctx, binaries, 8, portsUpTo(all))
 	if err != nil {
 		return nil, err
 	}

@@ -61,19 +61,23 @@ func (c *core) step(ev engine.Event) {
 	}
 }
 
-// coreSessions is how many sessions an engine gets before the next is taken: as
-// many as two pairs of hosts have wire ports.
-const coreSessions = 16_000
+// An engine gets so many sessions before the next is taken, between so many
+// hosts with so many endpoints: half of the wire ports that they have.
+const (
+	coreSessions  = 16_000
+	coreHosts     = 5
+	coreEndpoints = 100
+)
 
-// coreFrames are the openers of sessions between two hosts, each of another
-// session, with what lifts them.
+// coreFrames are the openers of sessions of the first host's endpoints, each of
+// another session; endpoint n%coreEndpoints sends frame n.
 func coreFrames(hosts []inventory.HostReport) [][]byte {
-	frames := make([][]byte, 0, coreSessions)
-	clients := hosts[0].Endpoints
-	for n := range coreSessions {
-		to := &hosts[1+n%2].Endpoints[n/2%len(hosts[1].Endpoints)]
-		from := &clients[n%len(clients)]
-		frames = append(frames, opener(from, to, packet.TCP, 40000, uint16(1+n/len(hosts[1].Endpoints))))
+	frames := make([][]byte, coreSessions)
+	others := len(hosts) - 1
+	for n := range frames {
+		from := &hosts[0].Endpoints[n%coreEndpoints]
+		to := &hosts[1+n%others].Endpoints[n/others%coreEndpoints]
+		frames[n] = opener(from, to, packet.TCP, 40000, uint16(1+n/(others*coreEndpoints)))
 	}
 	return frames
 }
@@ -86,7 +90,7 @@ func measureEngine(ctx context.Context, e *Env) ([]Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts := fakeHosts(3, 200)
+	hosts := fakeHosts(coreHosts, coreEndpoints)
 	frames := coreFrames(hosts)
 	clients := hosts[0].Endpoints
 	all := func(c *core) {

@@ -15,14 +15,14 @@ import (
 )
 
 // fakeSwitch is a switch's end of an OpenFlow 1.3 connection. It lifts frames as
-// fast as they are answered, and remembers session flows where it is to.
+// fast as they are answered, and remembers its flows.
 type fakeSwitch struct {
 	dpid uint64
 	conn net.Conn
 	in   *bufio.Reader
 	next func(n int) (port uint32, frame []byte) // the n-th frame to lift; nil: none left
 
-	flows *flowTable // nil: flows are not kept
+	flows *flowTable // only serve's goroutine uses it
 
 	answers    atomic.Uint64 // PacketOuts
 	mods       atomic.Uint64 // FlowMods that add
@@ -119,19 +119,17 @@ func (s *fakeSwitch) flowMod(b []byte) {
 	default:
 		s.mods.Add(1)
 	}
-	if s.flows != nil {
-		s.flows.apply(b)
-	}
+	s.flows.apply(b)
 }
 
-// multipart answers with the kept flows, or with nothing.
+// multipart answers with the flows, or with nothing.
 func (s *fakeSwitch) multipart(h openflow.Header, b []byte) {
 	typ, _, err := openflow.DecodeMultipart(b)
 	if err != nil {
 		return
 	}
 	parts := [][]byte{nil}
-	if s.flows != nil && typ == openflow.MultipartFlow {
+	if typ == openflow.MultipartFlow {
 		parts = s.flows.stats()
 	}
 	for i, p := range parts {
@@ -217,8 +215,10 @@ func appendPacketIn(b []byte, port uint32, frame []byte) []byte {
 	return b
 }
 
-// flowTable keeps flows as the bytes that added them.
+// flowTable keeps flows as the bytes that added them. What comes is only put
+// aside until somebody asks, so that a switch under load costs little.
 type flowTable struct {
+	mods     []byte // flow_mods that are not in the maps yet
 	byKey    map[string][]byte
 	byCookie map[uint64][]string
 	polls    uint64
@@ -228,19 +228,35 @@ func newFlowTable() *flowTable {
 	return &flowTable{byKey: map[string][]byte{}, byCookie: map[uint64][]string{}}
 }
 
+// apply takes one flow_mod.
+func (t *flowTable) apply(b []byte) { t.mods = append(t.mods, b...) }
+
+// settle brings what was put aside into the maps.
+func (t *flowTable) settle() {
+	for b := t.mods; len(b) > 0; {
+		n := int(binary.BigEndian.Uint16(b[2:]))
+		t.change(b[:n])
+		b = b[n:]
+	}
+	t.mods = t.mods[:0]
+}
+
 // A flow_mod: header 8, cookie 8, cookie mask 8, table, command, idle 2, hard 2,
 // priority 2, buffer 4, out port 4, out group 4, flags 2, pad 2, match.
 const matchAt = 48
 
-// apply takes one flow_mod. A deletion that is not strict names a cookie whole.
-func (t *flowTable) apply(b []byte) {
+// change does what a flow_mod asks for. A deletion that is not strict names a
+// cookie whole.
+func (t *flowTable) change(b []byte) {
 	cookie := binary.BigEndian.Uint64(b[8:])
 	length := int(binary.BigEndian.Uint16(b[matchAt+2:]))
 	key := string(b[24:25]) + string(b[30:32]) + string(b[matchAt:matchAt+length])
 	switch openflow.FlowCommand(b[commandAt]) {
 	case openflow.FlowDelete:
 		for _, k := range t.byCookie[cookie] {
-			delete(t.byKey, k)
+			if m := t.byKey[k]; m != nil && binary.BigEndian.Uint64(m[8:]) == cookie {
+				delete(t.byKey, k) // else another flow has taken its place
+			}
 		}
 		delete(t.byCookie, cookie)
 	case openflow.FlowDeleteStrict:
@@ -255,6 +271,7 @@ func (t *flowTable) apply(b []byte) {
 // Each flow has counted more packets than at the call before.
 func (t *flowTable) stats() [][]byte {
 	const limit = 60 << 10
+	t.settle()
 	t.polls++
 	var parts [][]byte
 	var b []byte

@@ -53,7 +53,14 @@ func TestFlowTableTellsTheFlowsThatItWasGiven(t *testing.T) {
 	if left := dump(t, ft); len(left) != 1 || left[0].Cookie != second.Cookie {
 		t.Errorf("after a deletion by cookie the table tells %+v; want the other flow", left)
 	}
-	apply(openflow.DeleteStrict(second))
+	third := second
+	third.Cookie++
+	apply(openflow.Add(third)) // in the place of the second
+	apply(openflow.DeleteByCookie(second.Cookie, ^uint64(0)))
+	if left := dump(t, ft); len(left) != 1 || left[0].Cookie != third.Cookie {
+		t.Errorf("after a flow took another's place and that was deleted by its cookie, the table tells %+v; want the new one", left)
+	}
+	apply(openflow.DeleteStrict(third))
 	if left := dump(t, ft); len(left) != 0 {
 		t.Errorf("after a strict deletion the table tells %+v; want nothing", left)
 	}
@@ -86,7 +93,7 @@ func TestPacketInIsDecoded(t *testing.T) {
 // TestFakeSwitchLiftsAsItIsAnswered has a window of two of five frames.
 func TestFakeSwitchLiftsAsItIsAnswered(t *testing.T) {
 	ours, theirs := net.Pipe()
-	s := newFakeSwitch(7, theirs, nil)
+	s := newFakeSwitch(7, theirs, newFlowTable())
 	done := make(chan error, 1)
 	go func() { done <- s.serve() }()
 	if err := ours.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
@@ -147,8 +154,8 @@ func TestFakeSwitchLiftsAsItIsAnswered(t *testing.T) {
 // TestEverySessionOfAFleetIsAnother checks the two ways in which frames are
 // numbered: two of one key would be one session.
 func TestEverySessionOfAFleetIsAnother(t *testing.T) {
-	hosts := fakeHosts(fleetSize, 8)
-	o := &ours{fleet: &fleet{hosts: hosts}}
+	o := &ours{fleet: newFleet(8)}
+	hosts := o.hosts
 	for name, frame := range map[string]func(n int) []byte{
 		"across hosts": func(n int) []byte { _, f := crossHost(hosts, 3, n); return f },
 		"by number":    func(n int) []byte { _, _, f := o.numbered(n); return f },

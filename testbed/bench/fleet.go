@@ -26,9 +26,19 @@ const fleetSize = 16
 type fleet struct {
 	hosts    []inventory.HostReport
 	switches []*fakeSwitch
+	tables   []*flowTable // of the switches, by number; they outlive connections
 	links    []*grpc.ClientConn
 	acked    chan string
 	wg       sync.WaitGroup
+}
+
+// newFleet returns a fleet that is not connected, with so many endpoints a host.
+func newFleet(endpoints int) *fleet {
+	f := &fleet{hosts: fakeHosts(fleetSize, endpoints), acked: make(chan string, fleetSize)}
+	for range f.hosts {
+		f.tables = append(f.tables, newFlowTable())
+	}
+	return f
 }
 
 // close ends all connections and waits for them.
@@ -40,10 +50,11 @@ func (f *fleet) close() {
 		l.Close() // its stream ends
 	}
 	f.wg.Wait()
+	f.switches, f.links = nil, nil
 }
 
 // addSwitch starts a switch on a connection.
-func (f *fleet) addSwitch(dpid uint64, conn net.Conn, flows *flowTable) *fakeSwitch {
+func (f *fleet) addSwitch(dpid uint64, conn net.Conn, flows *flowTable) {
 	s := newFakeSwitch(dpid, conn, flows)
 	f.switches = append(f.switches, s)
 	f.wg.Go(func() {
@@ -51,7 +62,6 @@ func (f *fleet) addSwitch(dpid uint64, conn net.Conn, flows *flowTable) *fakeSwi
 			fmt.Fprintln(os.Stderr, "daoli-bench: fake switch:", err)
 		}
 	})
-	return s
 }
 
 // answers is how many PacketOuts all switches got so far.
@@ -115,20 +125,22 @@ type ours struct {
 	process *child
 	dir     string
 	specs   string // the directory that it watches
+
+	binaries string
 }
 
 var listens = regexp.MustCompile(`msg="controller started".* openflow=(\S+) hosts=(\S+)`)
 
 // startOurs starts daoli-reconcile and connects a fleet to it; when it returns,
-// all endpoints' flows are in the switches. With keep, switches remember flows.
-func startOurs(ctx context.Context, binaries string, endpoints int, keep keeping, rules ...string) (o *ours, err error) {
+// all endpoints' flows are in the switches.
+func startOurs(ctx context.Context, binaries string, endpoints int, rules ...string) (o *ours, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("not ready within 30 s"))
 	defer cancel()
 	dir, err := os.MkdirTemp("", "dlb")
 	if err != nil {
 		return nil, err
 	}
-	o = &ours{fleet: &fleet{hosts: fakeHosts(fleetSize, endpoints), acked: make(chan string, fleetSize)}, dir: dir, specs: filepath.Join(dir, "specs")}
+	o = &ours{fleet: newFleet(endpoints), dir: dir, specs: filepath.Join(dir, "specs")}
 	defer func() {
 		if err != nil {
 			o.stop()
@@ -137,11 +149,18 @@ func startOurs(ctx context.Context, binaries string, endpoints int, keep keeping
 	if err := os.CopyFS(o.specs, oneTenant(rules...)); err != nil {
 		return nil, err
 	}
-	o.process, err = startChild("", filepath.Join(binaries, "daoli-reconcile"), "--watch", o.specs, "--insecure",
+	o.binaries = binaries
+	return o, o.start(ctx)
+}
+
+// start starts the controller, and connects a switch and a host of each report.
+func (o *ours) start(ctx context.Context) error {
+	var err error
+	o.process, err = startChild("", filepath.Join(o.binaries, "daoli-reconcile"), "--watch", o.specs, "--insecure",
 		"--openflow", "127.0.0.1:0", "--hosts-listen", "127.0.0.1:0", "--advertise", "127.0.0.1",
-		"--socket", filepath.Join(dir, "s"), "--state-dir", filepath.Join(dir, "state"))
+		"--socket", filepath.Join(o.dir, "s"), "--state-dir", filepath.Join(o.dir, "state"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var at []string
 	if err := o.process.await(ctx, "the controller's addresses", func() error {
@@ -150,32 +169,21 @@ func startOurs(ctx context.Context, binaries string, endpoints int, keep keeping
 		}
 		return nil
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	return o, o.connect(ctx, at[1], at[2], keep)
+	return o.connect(ctx, at[1], at[2])
 }
 
-// keeping says whether fake switches remember flows.
-type keeping bool
-
-// Kinds of fake switches.
-const (
-	forgetting keeping = false
-	keepFlows  keeping = true
-)
-
-func (o *ours) connect(ctx context.Context, openflowAddr, hostsAddr string, keep keeping) error {
+// connect connects a switch and a host of each report, and waits until the
+// controller has said that their endpoints are in.
+func (o *ours) connect(ctx context.Context, openflowAddr, hostsAddr string) error {
 	for i := range o.hosts {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "tcp", openflowAddr)
 		if err != nil {
 			return fmt.Errorf("connect a switch: %w", err)
 		}
-		var flows *flowTable
-		if keep {
-			flows = newFlowTable()
-		}
-		o.addSwitch(o.hosts[i].DPID, conn, flows)
+		o.addSwitch(o.hosts[i].DPID, conn, o.tables[i])
 		// The stream outlives ctx: the fleet's end is its end.
 		if err := o.addHost(context.WithoutCancel(ctx), hostsAddr, &o.hosts[i]); err != nil {
 			return err

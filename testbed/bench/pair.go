@@ -208,23 +208,28 @@ func parseMAC(s string) (packet.MAC, error) {
 	return packet.MAC(m), nil
 }
 
-// forget ends all sessions: on the real side by an edit that forbids them and
-// another that allows them again.
+// forget ends all sessions, on both sides.
 func (p *pair) forget(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("sessions are left after 30 s"))
-	defer cancel()
 	for _, h := range p.null.Hosts {
 		// All that the null controller added has category session.
 		if _, err := h.OFCtl(ctx, "del-flows", "cookie=0x0300000000000000/0xff00000000000000"); err != nil {
 			return err
 		}
 	}
-	for _, rules := range [][]string{{"{from: [{subnet: web}], ports: [tcp/1]}"}, nil} {
-		if err := p.real.revise(ctx, rules...); err != nil {
+	return p.real.forget(ctx)
+}
+
+// forget ends all sessions by an edit that allows what nobody does (ICMP
+// timestamps, which no session carries), and another that allows all again.
+func (b *bed) forget(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("sessions are left after 30 s"))
+	defer cancel()
+	for _, rules := range [][]string{{"{from: [{subnet: web}], ports: [icmp/13]}"}, nil} {
+		if err := b.revise(ctx, rules...); err != nil {
 			return err
 		}
 		for {
-			s, err := p.real.Controller.API().Status(ctx)
+			s, err := b.Controller.API().Status(ctx)
 			if err != nil {
 				return err
 			}

@@ -51,11 +51,15 @@ func Measurements() []Measurement {
 		{"adopt", []string{"adopt"}, measureAdopt},
 		{"sockets", []string{"sockets-answers", "sockets-cpu"}, measureSockets},
 		{"cut", []string{"cut-p99"}, measureCut},
+		{"restart", []string{"restart"}, measureRestart},
 		{"idle", []string{"idle-controller", "idle-hostd", "idle-cpu"}, measureIdle},
 		{"packets", []string{"first-packet-200-p50", "first-packet-200-p99", "first-packet-200-lost",
 			"first-packet-500-p50", "first-packet-500-p99", "first-packet-500-lost"}, measureFirstPacket},
 		{"sessions", []string{"sessions-one-switch"}, measureSessions},
 		{"connect", []string{"connect-cross-host", "connect-one-host"}, measureConnect},
+		{"flood", []string{"flood-first-packet-p99", "flood-first-packet-lost"}, measureFlood},
+		{"scale", []string{"scale-endpoint-memory", "scale-session-memory", "scale-delta"}, measureScale},
+		{"scale-packets", []string{"scale-first-packet-p50", "scale-first-packet-p99", "scale-first-packet-lost", "scale-controller"}, measureScalePackets},
 	}
 }
 

@@ -62,7 +62,7 @@ func measureSockets(ctx context.Context, e *Env) ([]Value, error) {
 
 func loadOurs(ctx context.Context, e *Env, binaries string) (load, error) {
 	const endpoints = 8
-	o, err := startOurs(ctx, binaries, endpoints, forgetting)
+	o, err := startOurs(ctx, binaries, endpoints)
 	if err != nil {
 		return load{}, err
 	}
@@ -91,7 +91,7 @@ func crossHost(hosts []inventory.HostReport, i, n int) (uint32, []byte) {
 // loadTestcontroller starts ovs-testcontroller, which connects to switches that
 // listen on loopback.
 func loadTestcontroller(ctx context.Context, e *Env) (load, error) {
-	f := &fleet{hosts: fakeHosts(fleetSize, 8)}
+	f := newFleet(8)
 	defer f.close()
 	argv := []string{"ovs-testcontroller", "-O", "OpenFlow13", "--unixctl=none"}
 	var listeners []net.Listener
@@ -121,7 +121,7 @@ func loadTestcontroller(ctx context.Context, e *Env) (load, error) {
 		if err != nil {
 			return load{}, fmt.Errorf("wait for ovs-testcontroller: %w: %s", err, c.log.tail(500))
 		}
-		f.addSwitch(f.hosts[i].DPID, conn, nil)
+		f.addSwitch(f.hosts[i].DPID, conn, f.tables[i])
 	}
 	if err := f.teach(ctx, c); err != nil {
 		return load{}, err

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daolinet/daolinet/testbed/netns"
+	organisations "github.com/daolinet/daolinet/testbed/organisation"
 	"github.com/daolinet/daolinet/testbed/probe"
 )
 
@@ -119,7 +120,7 @@ func TestUpRefusesEndpointsThatCannotBe(t *testing.T) {
 	c := newCommands(t)
 	specs := t.TempDir()
 	writeFile(t, filepath.Join(specs, "all.yaml"),
-		object("Tenant", "name: acme", `  hosts: ["h1"]`)+object("VPC", "name: prod, tenant: acme", "  subnets: [{name: web, cidr: 10.1.0.0/24}]"))
+		organisations.Object("Tenant", "name: acme", `  hosts: ["h1"]`)+organisations.Object("VPC", "name: prod, tenant: acme", "  subnets: [{name: web, cidr: 10.1.0.0/24}]"))
 	const good = "endpoints:\n  - {name: a, tenant: acme, vpc: prod, subnet: web, ip: 10.1.0.2, host: 1}\n"
 	for name, r := range map[string]struct {
 		entry, want string

@@ -79,14 +79,7 @@ func (f *fabric) silent(client *netns.Endpoint, addr netip.Addr, honest netip.Ad
 	f.t.Helper()
 	before := f.denied("address-reserved")
 	answers, wire, dev := f.capture(client.Namespace, "eth0"), f.wire("h1"), f.device(client)
-	frame := inside.Frame{
-		EthSrc: mac(client.HWAddr), EthDst: mac(gatewayMAC), EthType: inside.EtherIPv4, Src: client.Addr, Dst: addr, SrcPort: 40404,
-	}
-	tcp, udp, ping := frame, frame, frame
-	tcp.Proto, tcp.DstPort, tcp.Flags = inside.TCP, netns.OpenFlowPort, inside.SYN
-	udp.Proto, udp.DstPort = inside.UDP, 5353
-	ping.Proto, ping.ICMPType, ping.ID = inside.ICMP, 8, 7
-	for _, fr := range []inside.Frame{tcp, udp, ping} {
+	for _, fr := range ofAllProtocols(client, addr, gatewayMAC) {
 		if err := dev.Send(fr.Bytes()); err != nil {
 			f.t.Fatal(err)
 		}
@@ -106,7 +99,7 @@ func (f *fabric) silent(client *netns.Endpoint, addr netip.Addr, honest netip.Ad
 		}
 	}
 	for _, got := range f.upTo(wire, "is honest") {
-		if got.Src == client.Addr || got.Dst == client.Addr || got.SrcPort == 40404 || net.HardwareAddr(got.EthSrc).String() == client.HWAddr {
+		if got.Src == client.Addr || got.Dst == client.Addr || got.SrcPort == knownPort || net.HardwareAddr(got.EthSrc).String() == client.HWAddr {
 			f.t.Errorf("on the wire: %s", &got.Frame)
 		}
 	}

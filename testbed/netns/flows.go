@@ -38,13 +38,10 @@ func (f Flow) key(match string) string {
 }
 
 // OFCtl runs ovs-ofctl with OpenFlow 1.3 against the host's bridge: command,
-// the bridge, then args.
+// the bridge, then args, options among them.
 func (h *Host) OFCtl(ctx context.Context, command string, args ...string) (string, error) {
 	bridge := "unix:" + filepath.Join(h.OVSDir, Bridge+".mgmt")
 	argv := append([]string{"-O", "OpenFlow13", "--no-names", command, bridge}, args...)
-	if command == "mod-flows" || command == "del-flows" {
-		argv = append([]string{"--strict"}, argv...)
-	}
 	cmd := h.testbed.Command(ctx, append([]string{"ovs-ofctl"}, argv...)...)
 	cmd.Env = append(cmd.Env, h.environ()...)
 	out, err := cmd.CombinedOutput()
@@ -68,6 +65,11 @@ func (h *Host) Flows(ctx context.Context, filter string) ([]Flow, error) {
 	return parseFlows(out)
 }
 
+// DeleteFlows deletes the flows that filter selects, as in Flows.
+func (h *Host) DeleteFlows(ctx context.Context, filter string) error {
+	return h.change(ctx, "del-flows", filter)
+}
+
 // AddFlow adds a flow, or overwrites the one with its table, priority and match.
 func (h *Host) AddFlow(ctx context.Context, f Flow) error {
 	return h.change(ctx, "add-flow", f.String())
@@ -75,18 +77,18 @@ func (h *Host) AddFlow(ctx context.Context, f Flow) error {
 
 // DeleteFlow deletes exactly f.
 func (h *Host) DeleteFlow(ctx context.Context, f Flow) error {
-	return h.change(ctx, "del-flows", f.key(f.Match))
+	return h.change(ctx, "del-flows", f.key(f.Match), "--strict")
 }
 
 // SetActions gives f's entry other actions; its cookie and counters stay.
 func (h *Host) SetActions(ctx context.Context, f Flow, actions string) error {
-	return h.change(ctx, "mod-flows", f.key(f.Match)+",actions="+actions)
+	return h.change(ctx, "mod-flows", f.key(f.Match)+",actions="+actions, "--strict")
 }
 
 // change changes flows and lets the datapath forget what it cached of the old
 // ones, which it would go by for some time more.
-func (h *Host) change(ctx context.Context, command, flow string) error {
-	if _, err := h.OFCtl(ctx, command, flow); err != nil {
+func (h *Host) change(ctx context.Context, command string, args ...string) error {
+	if _, err := h.OFCtl(ctx, command, args...); err != nil {
 		return err
 	}
 	cmd := h.testbed.Command(ctx, "ovs-appctl", "-t", "ovs-vswitchd", "revalidator/purge")

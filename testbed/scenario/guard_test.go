@@ -91,6 +91,11 @@ func TestGuardsGuard(t *testing.T) {
 				f.Match.Metadata.Mask &^= pipeline.MetaTTL
 			}
 		}, "found nothing"},
+		{"flows of a connection see its end", "closed-connection", func(f *openflow.Flow) {
+			if f.Actions[0].Kind == openflow.ActionFinTimeout {
+				copy(f.Actions[:], f.Actions[1:])
+			}
+		}, "wire from h1 tcp 172.31.1.1:50000 > 172.31.2.1:22690 syn ttl=63"},
 		{"within a subnet no TTL ends", "ttl", func(f *openflow.Flow) {
 			if of(f, session) && f.Actions[0].Kind == openflow.ActionSetTTL {
 				f.Actions[0] = openflow.DecTTL()

@@ -140,6 +140,8 @@ func (s *Switch) checkAction(a *openflow.Action, m *openflow.Match, l *openflow.
 			return errArgument.about("load to " + a.Field.String())
 		}
 		return consistent(m, a.Field)
+	case openflow.ActionFinTimeout:
+		return consistent(m, openflow.FieldTCPSrc)
 	case openflow.ActionLearn:
 		if l == nil || l.DstBits < 1 || l.DstBits > 16 || l.Table == openflow.AllTables {
 			return errArgument.about("learn")

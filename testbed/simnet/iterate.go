@@ -36,8 +36,10 @@ func (s *Switch) Stats() iter.Seq[openflow.FlowStats] {
 }
 
 func (s *Switch) stats(e *entry) openflow.FlowStats {
+	f := e.Flow
+	f.IdleTimeout = e.idle()
 	return openflow.FlowStats{
-		Flow: e.Flow, Known: true, Whole: e.Learn == openflow.Learn{},
+		Flow: f, Known: true, Whole: true,
 		DurationSec: uint32(s.now.Sub(e.created) / time.Second), Packets: e.packets, Bytes: e.bytes,
 	}
 }

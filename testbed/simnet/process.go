@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/packet"
 )
 
 // Receive runs a frame that comes in at a port through the tables.
@@ -131,9 +132,21 @@ func (w *walk) actions(as *openflow.Actions, learn *openflow.Learn) bool {
 			f.load(a.Value, a.Field, a.Ofs, a.Bits)
 		case openflow.ActionLearn:
 			w.learn(learn)
+		case openflow.ActionFinTimeout:
+			w.finTimeout(uint16(a.Value))
 		}
 	}
 	return true
+}
+
+// finTimeout lowers the idle timeout of the flow that the packet is in, if it ends
+// a connection (ovs-actions(7), fin_timeout).
+func (w *walk) finTimeout(idle uint16) {
+	h, err := packet.Decode(w.f.b)
+	if w.at == nil || err != nil || h.Flags&(packet.FIN|packet.RST) == 0 {
+		return
+	}
+	w.at.finIdle = idle
 }
 
 // load writes the lowest n bits of v to bits ofs.. of a field.

@@ -30,6 +30,16 @@ type entry struct {
 	openflow.Flow
 	created, modified, used time.Time
 	packets, bytes          uint64
+
+	finIdle uint16 // idle timeout since a FIN or RST, 0: none came
+}
+
+// idle is the entry's idle timeout as it is now.
+func (e *entry) idle() uint16 {
+	if e.finIdle != 0 && (e.IdleTimeout == 0 || e.finIdle < e.IdleTimeout) {
+		return e.finIdle
+	}
+	return e.IdleTimeout
 }
 
 // NewSwitch returns an empty switch with the given ports and LOCAL.
@@ -172,7 +182,7 @@ func agree(m *openflow.FlowMod, e *entry) bool {
 // replace_rule_start).
 func (s *Switch) add(f *openflow.Flow) {
 	if e := s.byKey[f.Key()]; e != nil {
-		e.Flow, e.created, e.modified = *f, s.now, s.now
+		e.Flow, e.created, e.modified, e.finIdle = *f, s.now, s.now, 0
 		return
 	}
 	e := &entry{Flow: *f, created: s.now, modified: s.now, used: s.now}
@@ -231,7 +241,7 @@ func (s *Switch) expired(e *entry) (reason uint8, ok bool) {
 	if e.HardTimeout != 0 && s.now.Sub(e.modified) > time.Duration(e.HardTimeout)*time.Second {
 		return openflow.RemovedHard, true
 	}
-	if e.IdleTimeout != 0 && s.now.Sub(e.used) > time.Duration(e.IdleTimeout)*time.Second {
+	if n := e.idle(); n != 0 && s.now.Sub(e.used) > time.Duration(n)*time.Second {
 		return openflow.RemovedIdle, true
 	}
 	return 0, false

@@ -619,3 +619,37 @@ func TestUnknownPortsSayNothing(t *testing.T) {
 		t.Errorf("frame for a port that is gone goes to %v", got)
 	}
 }
+
+func TestFinTimeout(t *testing.T) {
+	f := flow(1, anyTCP, of.FinTimeout(5), of.Output(2))
+	at := func(s int) time.Time { return t0.Add(time.Duration(s)*time.Second + time.Duration(s)*time.Millisecond) }
+	flags := func(n uint8) []byte { return build(packet.TCP, func(h *packet.Headers) { h.Flags = n }) }
+
+	for name, end := range map[string]uint8{"fin": packet.FIN | packet.ACK, "rst": packet.RST} {
+		s := newSwitch(t, f)
+		s.Receive(at(1), 1, flags(packet.ACK))
+		if got := s.Advance(at(3600)); got != nil || s.Dump()[0].IdleTimeout != 0 {
+			t.Errorf("%s: before it came: removed %+v", name, got)
+		}
+		s.Receive(at(3601), 1, flags(end))
+		s.Receive(at(3604), 1, flags(packet.ACK))
+		if got := s.Dump(); len(got) != 1 || got[0].IdleTimeout != 5 {
+			t.Errorf("%s: flows = %+v; want one with an idle timeout", name, got)
+		}
+		if got := s.Advance(at(3608)); got != nil {
+			t.Errorf("%s: removed 4 s after the last packet: %+v", name, got)
+		}
+		if got := s.Advance(at(3610)); len(got) != 1 || got[0].Reason != of.RemovedIdle {
+			t.Errorf("%s: removed 6 s after the last packet: %+v; want the flow", name, got)
+		}
+	}
+	s := newSwitch(t, f)
+	s.Receive(at(1), 1, flags(packet.FIN))
+	apply(t, s, at(2), of.Batch{Flows: adds(f)})
+	if got := s.Advance(at(60)); got != nil {
+		t.Errorf("removed after it was added anew: %+v", got)
+	}
+	if _, errs := s.Apply(t0, of.Batch{Flows: adds(flow(1, anyUDP, of.FinTimeout(5)))}); len(errs) != 1 {
+		t.Errorf("fin_timeout of UDP: %v; want it refused", errs)
+	}
+}

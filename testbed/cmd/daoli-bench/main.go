@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/pprof"
 	"syscall"
 	"text/tabwriter"
 
@@ -47,8 +48,8 @@ func exitCode(err error) int {
 
 // flags are what the command line says.
 type flags struct {
-	run, output, binaries string
-	list, strict          bool
+	run, output, binaries, profile string
+	list, strict                   bool
 }
 
 func root() *cobra.Command {
@@ -70,6 +71,7 @@ func root() *cobra.Command {
 	cmd.Flags().StringVar(&f.run, "run", "", "measure only lines whose name matches this regular expression")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, json or markdown")
 	cmd.Flags().StringVar(&f.binaries, "binaries", "", "directory of the programs to measure (default: they are built)")
+	cmd.Flags().StringVar(&f.profile, "cpuprofile", "", "file for a CPU profile of this process, which is what the lines without sockets run in")
 	cmd.Flags().BoolVar(&f.list, "list", false, "only list the lines and their targets")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "end with 1 if a target is missed")
 	cmd.AddCommand(nullCommand())
@@ -92,14 +94,36 @@ func (f *flags) execute(cmd *cobra.Command) error {
 	if o.Self, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	rows, err := bench.Run(cmd.Context(), o)
+	stop, err := f.startProfile()
 	if err != nil {
+		return err
+	}
+	rows, err := bench.Run(cmd.Context(), o)
+	if err = errors.Join(err, stop()); err != nil {
 		return err
 	}
 	if err := write(cmd.OutOrStdout(), rows); err != nil {
 		return err
 	}
 	return judge(rows, f.strict)
+}
+
+// startProfile begins the profile that was asked for; stop ends it.
+func (f *flags) startProfile() (stop func() error, err error) {
+	if f.profile == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(f.profile)
+	if err != nil {
+		return nil, fmt.Errorf("--cpuprofile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("--cpuprofile: %w", err), file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
 }
 
 // judge returns what is wrong with a report that was written.

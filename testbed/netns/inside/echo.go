@@ -28,11 +28,12 @@ type Server struct {
 }
 
 // ServeTCP starts a TCP echo server at addr in the namespace. Each connection
-// first gets banner.
+// first gets banner. One that is idle is silent: no end sends keep-alive probes.
 func ServeTCP(namespace string, addr netip.AddrPort, banner string) (*Server, error) {
 	var l net.Listener
 	err := Do(namespace, func() (err error) {
-		l, err = net.Listen("tcp4", addr.String())
+		quiet := net.ListenConfig{KeepAlive: -1}
+		l, err = quiet.Listen(context.Background(), "tcp4", addr.String())
 		return err
 	})
 	if err != nil {
@@ -136,9 +137,9 @@ func (s *Server) note(from netip.AddrPort) {
 
 // Dial connects from the namespace to addr, over network "tcp4" or "udp4". A
 // source port other than 0 is bound first, also while another connection of
-// that port is in TIME_WAIT.
+// that port is in TIME_WAIT. A TCP connection sends no keep-alive probes.
 func Dial(ctx context.Context, namespace, network string, source uint16, addr netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Control: reuseAddr}
+	d := net.Dialer{Control: reuseAddr, KeepAlive: -1}
 	if source != 0 {
 		if network == "udp4" {
 			d.LocalAddr = &net.UDPAddr{Port: int(source)}
