@@ -155,7 +155,7 @@ func payload(h *packet.Headers, frame []byte, n int) []byte {
 }
 
 // tcp answers a segment: SYN with SYN-ACK, SYN-ACK of a connection that it
-// opened with ACK, data and FIN with the same, and what belongs to nothing with
+// opened with ACK, also when it comes again, data and FIN with the same, and what belongs to nothing with
 // RST. A listener takes each segment without SYN as of a connection it has.
 func (s *Stack) tcp(h *packet.Headers, frame []byte) [][]byte {
 	c := conn{h.DstPort, netip.AddrPortFrom(h.Src, h.SrcPort)}
@@ -174,6 +174,8 @@ func (s *Stack) tcp(h *packet.Headers, frame []byte) [][]byte {
 		return [][]byte{packet.Build(r, nil)}
 	case mine && state == ConnEstablished && h.Flags&packet.SYN == 0:
 		return nil
+	case mine && state == ConnEstablished && h.Flags&packet.ACK != 0: // RFC 5961, 4.2
+		return [][]byte{packet.Build(r, nil)}
 	case listening && h.Flags&(packet.SYN|packet.ACK) == packet.SYN:
 		r.Seq, r.Flags = 5000, packet.SYN|packet.ACK
 		return [][]byte{packet.Build(r, nil)}
