@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/daolinet/daolinet/reconciler/engine"
 )
@@ -62,7 +63,21 @@ func openLeases(dir string) (*leaseFile, engine.Leases, error) {
 	if err := json.Unmarshal(b, &leases); err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w; remove the file to start without leases", f.path, err)
 	}
+	restNow(leases, time.Now())
 	return f, leases, nil
+}
+
+// restNow has addresses rest from now on that were released in the future: the
+// clock was set back since, and they would rest until it catches up.
+func restNow(leases engine.Leases, now time.Time) {
+	for _, of := range leases {
+		for ip, l := range of {
+			if l.Released.After(now) {
+				l.Released = now
+				of[ip] = l
+			}
+		}
+	}
 }
 
 // save has the leases written soon. Only the loop calls it.
