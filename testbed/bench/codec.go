@@ -40,7 +40,7 @@ func measureCodec(ctx context.Context, e *Env) ([]Value, error) {
 	}
 	ratio, ours, theirs, err := alternate(ctx, e.Effort.Rounds,
 		func(ctx context.Context) (float64, error) {
-			return rate(ctx, e.Effort.Round/2, func() (int, error) {
+			return rate(ctx, e.Effort.Core, func() (int, error) {
 				for range codecBatch {
 					encode()
 				}
@@ -48,7 +48,7 @@ func measureCodec(ctx context.Context, e *Env) ([]Value, error) {
 			})
 		},
 		func(ctx context.Context) (float64, error) {
-			return rate(ctx, e.Effort.Round/2, func() (int, error) {
+			return rate(ctx, e.Effort.Core, func() (int, error) {
 				for range codecBatch {
 					if _, err := libraryFlowMod().MarshalBinary(); err != nil {
 						return 0, err

@@ -45,8 +45,8 @@ func measureDecision(ctx context.Context, e *Env) ([]Value, error) {
 	}
 	decide := missing(pol, people)
 	ratio, ours, theirs, err := alternate(ctx, e.Effort.Rounds,
-		func(ctx context.Context) (float64, error) { return rate(ctx, e.Effort.Round, decide) },
-		func(ctx context.Context) (float64, error) { return rate(ctx, e.Effort.Round, eval) })
+		func(ctx context.Context) (float64, error) { return rate(ctx, e.Effort.Core, decide) },
+		func(ctx context.Context) (float64, error) { return rate(ctx, e.Effort.Core, eval) })
 	return []Value{{
 		Line: "decide-uncached", Quantity: Quantity{ratio, Ratio},
 		Note: fmt.Sprintf("%s; OPA alone %s", Quantity{ours, PerSecond}, Quantity{theirs, PerSecond}),

@@ -108,7 +108,7 @@ func measureEngine(ctx context.Context, e *Env) ([]Value, error) {
 		var spent time.Duration
 		var before, after runtime.MemStats
 		n := 0
-		for spent < e.Effort.Round && ctx.Err() == nil {
+		for spent < e.Effort.Core && ctx.Err() == nil {
 			c := newCore(pol, hosts)
 			runtime.GC()
 			runtime.ReadMemStats(&before)

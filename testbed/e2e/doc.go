@@ -50,7 +50,7 @@
 //     a file is read when it rests / its half rests. That one which is no right
 //     YAML changes nothing is TestBadEditKeepsTheLastGoodRevisionAndSaysWhere.
 //   - a container restarted with another address while sessions live:
-//     its sessions' flows go with it, and no other gets its port's number / they
+//     its sessions' flows go with it, its port's number is nobody's, its address rests / they
 //     stay, and it gets that number.
 //   - a decision that arrives after its revision:
 //     it is asked for again / its flows are installed. TestStaleDecisionIsAskedForAgain

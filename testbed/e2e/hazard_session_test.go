@@ -264,6 +264,14 @@ func otherAddress(f *fabric, guarded bool) string {
 	if second.Addr == first.Addr || second.Port == first.Port {
 		f.t.Errorf("the container has %s at port %d again; want others", second.Addr, second.Port)
 	}
+	other := spec
+	other.Name, other.IP = "db2", first.Addr.String()
+	if e, err := f.Attach(f.ctx, other); err == nil {
+		f.t.Errorf("another container got %s at once; want it to rest", e.Addr)
+		if err := e.Detach(f.ctx); err != nil {
+			f.t.Error(err)
+		}
+	}
 	if !guarded { // the session's flows outlive the container, and somebody gets its port
 		old, now := fmt.Sprintf("output:%d", first.Port), fmt.Sprintf("output:%d", second.Port)
 		for h, list := range flows {

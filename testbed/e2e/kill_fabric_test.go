@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ spec:
     - {from: [{subnet: one}], ports: [tcp/9002, tcp/9003, udp/9004]}
     - {from: [{subnet: one}], ports: [tcp/10000-10999]}
 `
-	streamPort, clientFirstPort, serverFirstPort, askPort = 9001, 9002, 9003, 9004
+	streamPort, clientFirstPort, serverFirstPort, askPort, forbiddenPort = 9001, 9002, 9003, 9004, 9005
 )
 
 // startKill brings up two hosts for these tests.
@@ -63,7 +64,8 @@ type killing struct {
 	clientsFirst []link
 	serversFirst []link
 	askers       []*asker
-	clean        []string // the state, before anything died
+	pairs        [][2]*netns.Endpoint // client and server
+	clean        []string             // the state, before anything died
 }
 
 func startKilling(t *testing.T, d time.Duration) *killing {
@@ -102,6 +104,7 @@ func (k *killing) join(server *netns.Endpoint, clients ...*netns.Endpoint) {
 	streams, first, second := k.listen(server, streamPort), k.listen(server, clientFirstPort), k.listen(server, serverFirstPort)
 	k.serveUDP(server, askPort, "")
 	for _, c := range clients {
+		k.pairs = append(k.pairs, [2]*netns.Endpoint{c, server})
 		s := k.startStream(k.connect(c, server, 0, streams))
 		k.streams = append(k.streams, s)
 		k.clientsFirst = append(k.clientsFirst, k.connect(c, server, 999, first))
@@ -181,6 +184,17 @@ func (k *killing) speak(text string) {
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
 		k.t.Fatal(err)
+	}
+}
+
+// judges sees that each client is told of what it may not open, which nothing but
+// the controller knows: new packets reach it, and its answers the client.
+func (k *killing) judges() {
+	k.t.Helper()
+	for _, p := range k.pairs {
+		if _, err := k.tryDial(p[0], "tcp4", 0, p[1].AddrPort(forbiddenPort), settleTime); !errors.Is(err, syscall.ECONNREFUSED) {
+			k.t.Errorf("%s opens what it may not at %s: %v; want connection refused", p[0].Name, p[1].Name, err)
+		}
 	}
 }
 

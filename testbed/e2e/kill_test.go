@@ -165,6 +165,7 @@ func (k *killing) round(r round) {
 		k.speak(when)
 	}
 	alive := time.Now()
+	k.judges()
 	k.asBefore(when)
 	k.t.Logf("all connected after %s, all spoke after %s, as before after %s", back.Sub(began).Round(time.Millisecond),
 		alive.Sub(began).Round(time.Millisecond), time.Since(began).Round(time.Millisecond))

@@ -53,7 +53,7 @@ func (t *Testbed) Kill(p Part) error {
 		return err
 	}
 	if process == nil {
-		return fmt.Errorf("kill %s: another process started it", p)
+		return fmt.Errorf("kill %s: this process did not start it", p)
 	}
 	process.Kill()
 	return nil

@@ -59,6 +59,13 @@ func (c *cluster) act() {
 		return // rest goes on with it
 	}
 	c.beat(c.rng.Int64N(4*milli), c.act)
+	if c.lull > 0 {
+		if c.due.work == 0 {
+			c.jump(c.lull)
+			c.lull = 0
+		}
+		return
+	}
 	all := c.opt.actions
 	n := c.rng.IntN(c.opt.weights)
 	for i := range all {
@@ -378,7 +385,7 @@ func (c *cluster) tinker() {
 	}
 	c.trace("somebody tinkers with switch %s: %s", h.name, mod)
 	h.sw.Apply(c.now, openflow.Batch{DPID: h.sw.DPID, Flows: []openflow.FlowMod{mod}})
-	h.audits, h.batches = 3, h.batches+1
+	h.audits, h.batches, h.tinkered = 3, h.batches+1, h.tinkered+1
 }
 
 func (c *cluster) resetSwitch() {
@@ -393,13 +400,15 @@ func (c *cluster) resetStream() {
 	}
 }
 
+// letTimePass has nobody do anything for a while, as soon as nothing is under
+// way: no message takes as long as a label rests.
 func (c *cluster) letTimePass() {
 	switch n := c.rng.IntN(10); {
 	case n < 5:
-		c.jump(second + c.rng.Int64N(10*second))
+		c.lull = second + c.rng.Int64N(10*second)
 	case n < 9:
-		c.jump(50*second + c.rng.Int64N(50*second))
+		c.lull = 50*second + c.rng.Int64N(50*second)
 	default:
-		c.jump(c.rng.Int64N(3600 * second))
+		c.lull = 1 + c.rng.Int64N(3600*second)
 	}
 }

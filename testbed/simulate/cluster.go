@@ -32,6 +32,7 @@ type cluster struct {
 	desired   *revision   // what the tree says
 
 	versions []version
+	lull     int64  // how long nobody will do anything, once all is quiet
 	probing  uint32 // the packet whose answer is awaited
 	calm     bool   // no faults: everything arrives soon
 	failure  *Failure

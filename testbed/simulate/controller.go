@@ -27,8 +27,9 @@ type controller struct {
 	looked  time.Time       // when sessions were last judged for rules that ended
 	settled bool            // it had a revision, all reports and all switches at once
 	reports map[inventory.EndpointRef]reported
-	opened  []*session.Session // by the running step
-	drops   bool               // denied for want of wire ports since somebody looked
+	cut     map[session.Key]bool // sessions that a revision cut in this life
+	opened  []*session.Session   // by the running step
+	drops   bool                 // denied for want of wire ports since somebody looked
 
 	// On disk.
 	epoch  uint16
@@ -54,6 +55,7 @@ func (k *controller) start() {
 	k.trace("controller starts, epoch %d", k.epoch)
 	k.links, k.streams, k.heard = make(map[uint64]*ofConn), make(map[uint64]*stream), make(map[string]bool)
 	k.settled, k.looked = false, k.now
+	k.cut = make(map[session.Key]bool)
 	k.reports = make(map[inventory.EndpointRef]reported)
 	k.engine = engine.New(engine.Config{Slot: 1, Epoch: k.epoch, Wire: k.wire, Leases: cloneLeases(k.leases)})
 	k.tick(k.life)
@@ -188,6 +190,9 @@ func (k *controller) perform(ef engine.Effect) {
 		k.stats.Sessions++
 		k.opened = append(k.opened, ef.Session)
 	case engine.SessionEnded:
+		if ef.Why == session.EndPolicy {
+			k.cut[ef.Session.Key] = true
+		}
 		if k.tracing() {
 			k.trace("  session %s ended: %s", sessionText(ef.Session), ef.Why)
 		}

@@ -25,13 +25,14 @@ type host struct {
 	routerMAC packet.MAC // of the next hop now
 	listeners []inventory.Listener
 
-	sw      *simnet.Switch
-	swUp    bool
-	conn    *ofConn // nil: not connected
-	ports   map[openflow.PortNo]*container
-	version int // of the world that the switch has all of
-	batches int // that it did
-	audits  int // that the controller still has to do before all that somebody else did is mended
+	sw       *simnet.Switch
+	swUp     bool
+	conn     *ofConn // nil: not connected
+	ports    map[openflow.PortNo]*container
+	version  int // of the world that the switch has all of
+	batches  int // that it did
+	tinkered int // times that somebody else changed it
+	audits   int // that the controller still has to do before all that somebody else did is mended
 
 	machine   *endpoint.Machine
 	hostdUp   bool

@@ -94,7 +94,6 @@ func (h *host) connect() {
 		h.ctl.links[h.sw.DPID] = l
 		l.ask(func(flows []openflow.FlowStats) {
 			l.known = true
-			h.audits = 0
 			h.ctl.do(engine.SwitchUp{DPID: h.sw.DPID, Flows: flows})
 			l.poll()
 		})
@@ -108,14 +107,19 @@ func (h *host) connect() {
 func (l *ofConn) ask(then func([]openflow.FlowStats)) {
 	l.tell(func() {
 		var flows []openflow.FlowStats
+		tinkered := l.host.tinkered
 		l.host.sw.Advance(l.now)
 		for f := range l.host.sw.Stats() {
 			flows = append(flows, f)
 		}
 		l.toController(func() {
-			if l.ctl.links[l.host.sw.DPID] == l {
-				then(flows)
+			if l.ctl.links[l.host.sw.DPID] != l {
+				return
 			}
+			if tinkered == l.host.tinkered {
+				l.host.audits = max(0, l.host.audits-1)
+			}
+			then(flows)
 		})
 	})
 }
@@ -126,7 +130,6 @@ func (l *ofConn) poll() {
 			return
 		}
 		l.ask(func(flows []openflow.FlowStats) {
-			l.host.audits = max(0, l.host.audits-1)
 			l.ctl.do(engine.FlowsCounted{DPID: l.host.sw.DPID, Flows: flows})
 		})
 		l.poll()

@@ -10,9 +10,12 @@ import (
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/flows"
+	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/session"
+	"github.com/daolinet/daolinet/reconciler/spec"
 	"github.com/daolinet/daolinet/testbed/simnet"
 )
 
@@ -220,8 +223,9 @@ func (c *cluster) goOn(n int) {
 		if t.proto != packet.TCP || b == nil || a == b || !a.inForce() || !b.inForce() || c.at(b.ref.VPCID(), a.ip) != a {
 			continue
 		}
-		if !c.ctl.policy.allows(c.now, a.who(), b.who(), packet.TCP, t.sport) {
-			continue
+		mirror := session.Key{Client: b.key(), Server: a.key(), Proto: packet.TCP, Port: t.cport}
+		if !c.ctl.policy.allows(c.now, a.who(), b.who(), packet.TCP, t.sport) || c.ctl.cut[mirror] {
+			continue // a packet of a connection that was cut is nothing else
 		}
 		h := b.headers(a.ip, packet.TCP)
 		h.SrcPort, h.DstPort, h.Flags = t.sport, t.cport, packet.ACK
@@ -240,6 +244,10 @@ func (c *cluster) goOn(n int) {
 			c.fail(RuleRest, "%s may talk to %s, and what that says does not come: %s", a.ref, b.ref, headersText(&h))
 		}
 	}
+}
+
+func (k *container) key() inventory.AddrKey {
+	return inventory.AddrKey{VPC: spec.VPCID(k.ref.VPCID()), IP: k.ip}
 }
 
 // inForce reports whether the controller took the container's report.
