@@ -70,6 +70,7 @@ func BenchmarkNewSession(b *testing.B) {
 			if ef, ok := ef.(engine.Send); ok {
 				flows += len(ef.Batch.Flows)
 				wire = openflow.AppendBatch(wire[:0], 1, &ef.Batch)
+				e.Recycle(ef.Batch)
 			}
 		}
 	}

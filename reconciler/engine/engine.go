@@ -30,7 +30,10 @@ type Engine struct {
 	early   []early // questions for addresses, before the first revision
 
 	switches  map[uint64]*switchState // connected ones
+	compared  map[uint64]bool         // DPIDs of switches whose sessions were adopted
+	redraws   map[uint64]*redrawing   // by cookie of the new session
 	lastToken uint64
+	spare     spare
 	count     Counters
 }
 
@@ -49,6 +52,7 @@ func New(c Config) *Engine {
 		sessions: newTable(c),
 		hosts:    make(map[string]*host), refused: make(map[string][]inventory.Refusal),
 		leases: c.Leases, switches: make(map[uint64]*switchState),
+		compared: make(map[uint64]bool), redraws: make(map[uint64]*redrawing),
 		count: Counters{Outcomes: make(map[Outcome]uint64), Reasons: make(map[policy.Reason]uint64), Drift: make(map[DriftKind]uint64)},
 	}
 	if e.leases == nil {

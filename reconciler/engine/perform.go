@@ -59,9 +59,10 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 // after it got the packet, which leaves with the last batch, so answers find
 // their flows; nothing waits for a barrier.
 func (e *Engine) install(ef session.Install) []Effect {
-	bs := make(batches, 0, len(ef.Lane.Path.Hops))
+	var room [2]openflow.Batch // most sessions have two hops
+	bs := batches(room[:0])
 	for i, h := range ef.Lane.Path.Hops {
-		bs.at(h.DPID).Flows = flows.Adds(ef.Session, ef.Lane, i)
+		bs.at(h.DPID).Flows = flows.AppendAdds(e.spare.take(), ef.Session, ef.Lane, i)
 	}
 	for _, d := range ef.Deliver {
 		bs.deliver(ef.Session, d)
@@ -89,7 +90,8 @@ func (e *Engine) removeLane(ef session.RemoveLane) []Effect {
 
 // remove deletes a session's flows on all its hops at once.
 func (e *Engine) remove(ef session.Remove) []Effect {
-	return append(e.deleteSession(ef.Session, ef.Token), SessionEnded{ef.Session, ef.Why})
+	out := append(e.deleteSession(ef.Session, ef.Token), e.redrawEnd(ef.Session)...)
+	return append(out, SessionEnded{ef.Session, ef.Why})
 }
 
 // deleteSession deletes all flows of a session; each hop's barrier confirms token.

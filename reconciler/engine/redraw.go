@@ -32,9 +32,10 @@ func (e *Engine) redraw(ef session.Redraw) []Effect {
 	}
 	var first batches
 	r := &redrawing{Redraw: ef}
+	e.redraws[ef.New.ID] = r
 	for _, l := range ef.New.Lanes {
 		for i, h := range l.Path.Hops {
-			for _, m := range flows.Adds(ef.New, l, i) {
+			for _, m := range flows.AppendAdds(nil, ef.New, l, i) {
 				bs := &first
 				if old[h.DPID][m.Flow.Key()] {
 					bs = &r.rest
@@ -82,8 +83,22 @@ func (e *Engine) redrawn(r *redrawing, dpid uint64) []Effect {
 func (e *Engine) redrawNext(r *redrawing) []Effect {
 	rest := r.rest
 	r.rest = nil
-	if rest != nil && e.sessions.Get(r.New.ID) == r.New { // else it was cut meanwhile
+	switch {
+	case e.redraws[r.New.ID] != r:
+		return nil // it was cut meanwhile
+	case rest != nil:
 		return e.redrawStep(r, rest)
 	}
+	return e.redrawEnd(r.New)
+}
+
+// redrawEnd deletes what is left of the session in whose place a new one came, or
+// was to come.
+func (e *Engine) redrawEnd(s *session.Session) []Effect {
+	r := e.redraws[s.ID]
+	if r == nil {
+		return nil
+	}
+	delete(e.redraws, s.ID)
 	return e.deleteSession(r.Old, r.Token)
 }

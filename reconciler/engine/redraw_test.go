@@ -8,6 +8,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/policy"
 )
 
 // whole fails unless each flow of the one session that sends to the wire finds
@@ -104,6 +105,23 @@ func TestRedrawGoesOnWhenASwitchIsLost(t *testing.T) {
 			if f.Cookie != s[0].ID {
 				t.Errorf("switch %d still holds %s", dpid, f.String())
 			}
+		}
+	}
+}
+
+// TestSessionThatIsCutWhileItIsRedrawnLeavesNothing, whatever barrier is still
+// awaited. Found by simulation: its old flows stayed until a slow switch confirmed.
+func TestSessionThatIsCutWhileItIsRedrawnLeavesNothing(t *testing.T) {
+	b := started(t)
+	b.lift(1, 16, b.frame("web1", "web2", syn(80)))
+	high, _ := b.e.Sessions().Sessions()[0].WirePorts()
+	b.silent = 2
+	ls := []inventory.Listener{{Proto: packet.TCP, Port: high}}
+	b.step(engine.HostChanged{Conn: 2, Host: "h2", Delta: inventory.HostDelta{Seq: 1, Listeners: &ls}})
+	b.step(engine.RevisionLoaded{Policy: b.w.Deny("r2", policy.Drop)})
+	for dpid := uint64(1); dpid <= 2; dpid++ {
+		if got := b.sessionFlows(dpid); len(got) != 0 {
+			t.Errorf("switch %d still holds %v", dpid, got)
 		}
 	}
 }

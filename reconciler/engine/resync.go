@@ -23,7 +23,7 @@ func (e *Engine) resync(now time.Time, dpid uint64) []Effect {
 	if sw == nil || sw.compared || e.pol == nil || e.snap.HostByDPID(dpid) == nil {
 		return nil
 	}
-	sw.compared = true
+	sw.compared, e.compared[dpid] = true, true
 	adopted, later, out := e.adopt(now, dpid, sw.held)
 	want := e.desired(dpid, Part{})
 	b := openflow.Batch{DPID: dpid, Meters: sorted(want.meters), Groups: sorted(want.groups)}
@@ -127,22 +127,18 @@ func (e *Engine) waiting(dpid uint64, held []openflow.FlowStats, later map[uint6
 		if !e.inherited(held[i].Cookie) || e.sessions.Disowned(held[i].Cookie) {
 			continue
 		}
-		if from, ok := flows.Origin(uplink, &held[i]); ok && !e.compared(from) {
+		if from, ok := flows.Origin(uplink, &held[i]); ok && !e.adoptedFrom(from) {
 			waits[held[i].Cookie] = true
 		}
 	}
 	return waits
 }
 
-// compared reports whether the sessions of the host with an underlay address were
-// adopted, as far as they could be.
-func (e *Engine) compared(underlay netip.Addr) bool {
+// adoptedFrom reports whether the sessions of the host with an underlay address
+// were adopted, as far as they could be; its switch may be away again.
+func (e *Engine) adoptedFrom(underlay netip.Addr) bool {
 	h := e.snap.HostByUnderlay(underlay)
-	if h == nil {
-		return false
-	}
-	sw := e.switches[h.DPID]
-	return sw != nil && sw.compared
+	return h != nil && e.compared[h.DPID]
 }
 
 // confirm sends a batch whose end says that its switch holds what it should.

@@ -70,6 +70,9 @@ type Decision struct {
 	Until    time.Time // earliest time at which the decision could change; zero: never
 }
 
+// Ended reports whether the time has come at which the decision could change.
+func (d *Decision) Ended(now time.Time) bool { return !d.Until.IsZero() && !now.Before(d.Until) }
+
 // Query asks whether Src may open a session to Dst.
 type Query struct {
 	Src, Dst *inventory.Identity

@@ -121,7 +121,7 @@ func (c *Claim) plausible() bool {
 func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.Endpoint) (s *Session, fresh bool) {
 	k := keyOf(client, server, c.Proto, c.Port)
 	s = t.byID[c.Cookie]
-	if s == nil && t.byKey[k] == nil {
+	if s == nil && t.between(client, server, c.Proto, c.Port) == nil {
 		s, fresh = t.addAdopted(now, k, c, client, server), true
 	}
 	if s == nil || s.Key != k || s.laneOfSet(c.Set) != nil || !t.roomFor(s) || !t.claimLabel(s, c) {
@@ -133,9 +133,8 @@ func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.End
 	if c.Set.Mask == 0xffff {
 		s.Granularity = spec.PerConnection
 	}
-	l := &Lane{Set: c.Set, Opened: now.Add(-c.Age), Busy: now, polled: now, label: wireLabel(c.Label), Forward: c.Count}
-	l.Path = newPath(client, server, k, l.Set, l.label)
-	l.seen = make([]hopCount, len(l.Path.Hops))
+	l := newLane(s, c.Set, wireLabel(c.Label))
+	l.Opened, l.Busy, l.polled, l.Forward = now.Add(-c.Age), now, now, c.Count
 	l.seen[0].forward = c.Count.Packets
 	t.putLane(s, l)
 	return s, fresh
@@ -158,15 +157,15 @@ func (t *Table) claimLabel(s *Session, c *Claim) bool {
 	if !s.CrossHost() {
 		return true
 	}
-	have, low := &s.high, false
+	have := &s.high
 	if s.Key.Proto != packet.ICMP && c.Set.Value < 0x8000 {
-		have, low = &s.low, true
+		have = &s.low
 	}
 	label := wireLabel(c.Label)
 	if *have != 0 {
 		return *have == label
 	}
-	if !t.labels.claim(s.pair(), label, owner{s.Key, low}, s) {
+	if !t.labels.claim(s.pair(), label, s) {
 		return false
 	}
 	*have = label

@@ -112,8 +112,7 @@ func (t *Table) rejudgeDrops(now time.Time) []Effect {
 func (t *Table) expireDrops(now time.Time) []Effect {
 	var out []Effect
 	for _, d := range t.sortedDrops() {
-		until := d.Result.Decision.Until
-		if !until.IsZero() && !now.Before(until) {
+		if d.Result.Decision.Ended(now) {
 			out = append(out, RemoveDrop{d})
 		} else if now.Before(d.Expires) {
 			continue

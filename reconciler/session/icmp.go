@@ -153,7 +153,7 @@ func (t *Table) peerError(src *inventory.Endpoint, p *Packet) (ef Effect, found 
 // another.
 func (t *Table) carries(from, to *inventory.Endpoint, in *packet.Inner) bool {
 	has := func(client, server *inventory.Endpoint, serverPort, clientPort uint16) bool {
-		s := t.byKey[keyOf(client, server, in.Proto, serverPort)]
+		s := t.between(client, server, in.Proto, serverPort)
 		return s != nil && s.LaneOf(clientPort) != nil
 	}
 	switch in.Proto {

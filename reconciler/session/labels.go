@@ -38,24 +38,33 @@ type owner struct {
 	low bool
 }
 
-type grant struct {
-	owner   owner
-	session *Session  // nil: given back
-	free    time.Time // when anybody may have it, if given back
-}
-
 // labels gives out what stands for sessions on wire legs. A label of a pair
 // stands for one owner at a time.
 type labels struct {
 	wire labelRange
-	by   map[pair]map[wireLabel]*grant
-	held map[pair]map[inventory.AddrKey]int // labels that a client holds
-	full map[pair]time.Time                 // no label is looked for before
+	by   map[pair]*ledger
 }
 
-func newLabels(wire labelRange) *labels {
-	return &labels{wire: wire, by: make(map[pair]map[wireLabel]*grant), held: make(map[pair]map[inventory.AddrKey]int), full: make(map[pair]time.Time)}
+// ledger says who has which label of a pair.
+type ledger struct {
+	grants map[wireLabel]grant
+	held   map[inventory.AddrID]int // labels that a client holds
+	full   time.Time                // no label is looked for before
 }
+
+// grant is a label that a session has, or had: one of the two is set.
+type grant struct {
+	session *Session
+	resting *resting
+}
+
+// resting is whose a label was that was given back: nobody else's before free.
+type resting struct {
+	owner owner
+	free  time.Time
+}
+
+func newLabels(wire labelRange) *labels { return &labels{wire: wire, by: make(map[pair]*ledger)} }
 
 func (l *labels) rangeOf(p packet.Proto) labelRange {
 	if p == packet.ICMP {
@@ -69,81 +78,80 @@ func (l *labels) rangeOf(p packet.Proto) labelRange {
 // The choice starts at a hash of the owner, so that a session that comes again
 // gets the label it had. Labels that busy reports are left out.
 func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wireLabel) bool) wireLabel {
-	r := l.rangeOf(p.proto)
-	if l.held[p][o.key.Client] >= r.share() || now.Before(l.full[p]) {
+	r, of := l.rangeOf(p.proto), l.ledger(p)
+	if of.held[s.Client.AddrID] >= r.share() || now.Before(of.full) {
 		return 0
 	}
-	grants := l.grantsOf(p)
 	start := o.hash()
 	for i := range r.count {
 		label := wireLabel(r.first + (start+i)%r.count)
-		g := grants[label]
-		if busy(label) || (g != nil && (g.session != nil || (g.owner != o && now.Before(g.free)))) {
-			continue
+		if !of.grants[label].taken(now, &o) && !busy(label) {
+			of.grant(label, s)
+			return label
 		}
-		l.grant(p, label, o, s)
-		return label
 	}
-	l.full[p] = now.Add(lookAgain) // so that a search through all of them is not made for each packet
+	of.full = now.Add(lookAgain) // so that a search through all of them is not made for each packet
 	return 0
+}
+
+// taken reports whether a label is not o's to take.
+func (g grant) taken(now time.Time, o *owner) bool {
+	return g.session != nil || (g.resting != nil && g.resting.owner != *o && now.Before(g.resting.free))
 }
 
 // claim gives s a label that it has already in the switches; false if another
 // has it, or no session can.
-func (l *labels) claim(p pair, label wireLabel, o owner, s *Session) bool {
+func (l *labels) claim(p pair, label wireLabel, s *Session) bool {
 	r := l.rangeOf(p.proto)
 	if int(label) < r.first || int(label) >= r.first+r.count {
 		return false
 	}
-	grants := l.grantsOf(p)
-	if g := grants[label]; g != nil && g.session != nil {
+	of := l.ledger(p)
+	if of.grants[label].session != nil {
 		return false
 	}
-	l.grant(p, label, o, s)
+	of.grant(label, s)
 	return true
 }
 
-func (l *labels) grantsOf(p pair) map[wireLabel]*grant {
-	if l.by[p] == nil {
-		l.by[p], l.held[p] = make(map[wireLabel]*grant), make(map[inventory.AddrKey]int)
+func (l *labels) ledger(p pair) *ledger {
+	of := l.by[p]
+	if of == nil {
+		of = &ledger{grants: make(map[wireLabel]grant), held: make(map[inventory.AddrID]int)}
+		l.by[p] = of
 	}
-	return l.by[p]
+	return of
 }
 
-func (l *labels) grant(p pair, label wireLabel, o owner, s *Session) {
-	l.by[p][label] = &grant{owner: o, session: s}
-	l.held[p][o.key.Client]++
+func (l *ledger) grant(label wireLabel, s *Session) {
+	l.grants[label] = grant{session: s}
+	l.held[s.Client.AddrID]++
 }
 
 // release gives a label back; it rests before somebody else gets it.
 func (l *labels) release(now time.Time, p pair, label wireLabel) {
-	g := l.by[p][label]
-	if g == nil || g.session == nil {
+	of := l.by[p]
+	if of == nil || of.grants[label].session == nil {
 		return
 	}
-	g.session, g.free = nil, now.Add(labelRest)
-	client := g.owner.key.Client
-	if l.held[p][client]--; l.held[p][client] == 0 {
-		delete(l.held[p], client)
+	s := of.grants[label].session
+	of.grants[label] = grant{resting: &resting{owner{s.Key, label == s.low}, now.Add(labelRest)}}
+	client := s.Client.AddrID
+	if of.held[client]--; of.held[client] == 0 {
+		delete(of.held, client)
 	}
 }
 
 // forget drops what no longer matters, so that memory follows what lives.
 func (l *labels) forget(now time.Time) {
-	for p, until := range l.full {
-		if !now.Before(until) {
-			delete(l.full, p)
-		}
-	}
-	for p, grants := range l.by {
-		for label, g := range grants {
-			if g.session == nil && !now.Before(g.free) {
-				delete(grants, label)
+	for p, of := range l.by {
+		for label, g := range of.grants {
+			if g.resting != nil && !now.Before(g.resting.free) {
+				delete(of.grants, label)
 			}
 		}
-		if len(grants) == 0 {
+		if len(of.grants) == 0 && !now.Before(of.full) {
 			delete(l.by, p)
-			delete(l.held, p)
 		}
 	}
 }
@@ -151,8 +159,12 @@ func (l *labels) forget(now time.Time) {
 // find returns the live session that a label stands for, or nil: one that is
 // being cut holds its label, but nothing more of it may be delivered.
 func (l *labels) find(p pair, label wireLabel) *Session {
-	if g := l.by[p][label]; g != nil && g.session != nil && !g.session.ended {
-		return g.session
+	of := l.by[p]
+	if of == nil {
+		return nil
+	}
+	if s := of.grants[label].session; s != nil && !s.ended {
+		return s
 	}
 	return nil
 }

@@ -46,11 +46,18 @@ func (s *Session) laneOfSet(set PortSet) *Lane {
 	return nil
 }
 
+// newLane returns a lane for a session.
+func newLane(s *Session, set PortSet, label wireLabel) *Lane {
+	l := &Lane{Set: set, label: label, Path: newPath(s, set, label)}
+	l.seen = make([]hopCount, len(l.Path.Hops))
+	return l
+}
+
 // putLane gives a session a lane.
 func (t *Table) putLane(s *Session, l *Lane) {
 	s.Lanes = append(s.Lanes, l)
 	s.indexLanes()
-	t.lanesOf[s.Key.Client]++
+	t.lanesOf[s.Client.AddrID]++
 	s.uses[s.half(l)]++
 }
 
@@ -93,19 +100,19 @@ func (t *Table) dropLanes(s *Session, old map[*Lane]bool) []Effect {
 	if len(keep) > fewLanes {
 		s.indexLanes()
 	}
-	t.freeLanes(s.Key.Client, len(old))
+	t.freeLanes(s.Client, len(old))
 	return out
 }
 
-func (t *Table) freeLanes(client inventory.AddrKey, n int) {
-	if t.lanesOf[client] -= n; t.lanesOf[client] <= 0 {
-		delete(t.lanesOf, client)
+func (t *Table) freeLanes(client *inventory.Endpoint, n int) {
+	if t.lanesOf[client.AddrID] -= n; t.lanesOf[client.AddrID] <= 0 {
+		delete(t.lanesOf, client.AddrID)
 	}
 }
 
 // roomFor reports whether a session may have one more lane.
 func (t *Table) roomFor(s *Session) bool {
-	return len(s.Lanes) < maxLanes && t.lanesOf[s.Key.Client] < maxLanesEach
+	return len(s.Lanes) < maxLanes && t.lanesOf[s.Client.AddrID] < maxLanesEach
 }
 
 // laneOnWire returns the lane of a label that takes a client port as it looks on

@@ -53,12 +53,12 @@ func (t *Table) sessionOf(src *inventory.Endpoint, h *packet.Headers) (*Session,
 	if h.Proto == packet.ICMP {
 		return t.echoSession(src, dst, h)
 	}
-	fwd := t.byKey[keyOf(src, dst, h.Proto, h.DstPort)]
+	fwd := t.between(src, dst, h.Proto, h.DstPort)
 	if fwd != nil && (h.Proto == packet.TCP || fwd.LaneOf(h.SrcPort) != nil) {
 		return fwd, Forward, true
 	}
 	if h.Proto == packet.UDP || !h.Opener() {
-		if rev := t.byKey[keyOf(dst, src, h.Proto, h.SrcPort)]; rev != nil && rev.LaneOf(h.DstPort) != nil {
+		if rev := t.between(dst, src, h.Proto, h.SrcPort); rev != nil && rev.LaneOf(h.DstPort) != nil {
 			return rev, Reply, true
 		}
 	}
@@ -71,10 +71,10 @@ func (t *Table) echoSession(src, dst *inventory.Endpoint, h *packet.Headers) (*S
 	}
 	switch h.ICMPType {
 	case 8:
-		s := t.byKey[keyOf(src, dst, packet.ICMP, admission.EchoRequest)]
+		s := t.between(src, dst, packet.ICMP, admission.EchoRequest)
 		return s, Forward, s != nil
 	case 0:
-		s := t.byKey[keyOf(dst, src, packet.ICMP, admission.EchoRequest)]
+		s := t.between(dst, src, packet.ICMP, admission.EchoRequest)
 		return s, Reply, s != nil
 	}
 	return nil, 0, false
@@ -196,7 +196,7 @@ func (t *Table) decided(now time.Time, ev Decided) []Effect {
 		return nil
 	}
 	w := t.pending[k]
-	if ev.Ask.Policy != t.pol || ev.Ask.Snapshot != t.snap {
+	if ev.Ask.Policy != t.pol || ev.Ask.Snapshot != t.snap || ev.Result.Decision.Ended(now) {
 		return []Effect{t.decide(ev.Ask.Ticket, w.packets[0])}
 	}
 	delete(t.tickets, ev.Ask.Ticket)
@@ -222,14 +222,13 @@ func (t *Table) open(now time.Time, r admission.Result, packets []*Packet) []Eff
 	if len(packets) == 0 {
 		return out
 	}
-	k := keyOf(r.Client, r.Server, r.Proto, r.Port)
-	s := t.byKey[k]
+	s := t.between(r.Client, r.Server, r.Proto, r.Port)
 	if s == nil {
 		if t.overQuota(now, r.Client.Tenant) {
 			r.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonQuota, Revision: r.Decision.Revision}
 			return append(out, eachDenied(r, packets)...)
 		}
-		s = t.add(now, k, r)
+		s = t.add(now, r)
 	}
 	for _, p := range packets {
 		out = append(out, t.continued(now, s, dir, p))
@@ -265,7 +264,8 @@ type rate struct {
 	n      int
 }
 
-func (t *Table) add(now time.Time, k Key, r admission.Result) *Session {
+func (t *Table) add(now time.Time, r admission.Result) *Session {
+	k := keyOf(r.Client, r.Server, r.Proto, r.Port)
 	s := &Session{
 		ID: t.nextCookie(), Key: k, Client: r.Client, Server: r.Server, Decision: r.Decision, Opened: now,
 		Bridged: bridged(r.Client, r.Server),
@@ -277,7 +277,7 @@ func (t *Table) add(now time.Time, k Key, r admission.Result) *Session {
 }
 
 func (t *Table) enter(s *Session) {
-	t.byKey[s.Key], t.byID[s.ID] = s, s
+	t.byEnds[s.ends()], t.byID[s.ID] = s, s
 	t.tenants[s.Client.Tenant]++
 }
 
@@ -296,8 +296,8 @@ func (t *Table) forget(s *Session) {
 	if !s.Adopted.IsZero() {
 		t.disowned[s.ID] = true
 	}
-	t.freeLanes(s.Key.Client, len(s.Lanes))
-	delete(t.byKey, s.Key)
+	t.freeLanes(s.Client, len(s.Lanes))
+	delete(t.byEnds, s.ends())
 	delete(t.byID, s.ID)
 	if t.tenants[s.Client.Tenant]--; t.tenants[s.Client.Tenant] == 0 {
 		delete(t.tenants, s.Client.Tenant)
@@ -333,8 +333,8 @@ func (t *Table) addLane(now time.Time, s *Session, port uint16) *Lane {
 			return nil
 		}
 	}
-	l := &Lane{Set: set, Opened: now, Busy: now, label: label, Path: newPath(s.Client, s.Server, s.Key, set, label)}
-	l.seen = make([]hopCount, len(l.Path.Hops))
+	l := newLane(s, set, label)
+	l.Opened, l.Busy = now, now
 	t.putLane(s, l)
 	return l
 }

@@ -76,12 +76,13 @@ func GatewayMAC() packet.MAC { return gatewayMAC }
 // TCP and UDP, the code field for ICMP echo.
 type wireLabel uint16
 
-// newPath returns the path between two endpoints for the client ports of set.
-// The label is not used on one host.
-func newPath(client, server *inventory.Endpoint, k Key, set PortSet, label wireLabel) Path {
+// newPath returns the path of a session for the client ports of set. The label is
+// not used on one host.
+func newPath(s *Session, set PortSet, label wireLabel) Path {
+	client, server := s.Client, s.Server
 	v := View{Src: client.IP, Dst: server.IP, SrcPort: set}
-	if k.Proto != packet.ICMP {
-		v.DstPort = k.Port
+	if s.Key.Proto != packet.ICMP {
+		v.DstPort = s.Key.Port
 	}
 	first := Leg{Near: End{View: v}, Far: End{View: v, Port: client.Port, MAC: gatewayMAC, Peer: client.MAC}}
 	last := Leg{Near: End{View: v, Port: server.Port, MAC: gatewayMAC, Peer: server.MAC}, Far: End{View: v}}
@@ -89,7 +90,7 @@ func newPath(client, server *inventory.Endpoint, k Key, set PortSet, label wireL
 		return Path{Hops: []*inventory.Host{client.Host}, Legs: []Leg{first, last}}
 	}
 	w := View{Src: client.Host.Uplink.Addr.Addr(), Dst: server.Host.Uplink.Addr.Addr()}
-	if k.Proto == packet.ICMP {
+	if s.Key.Proto == packet.ICMP {
 		w.Tag = uint8(label)
 	} else {
 		w.SrcPort, w.DstPort = set.raised(), uint16(label)

@@ -64,15 +64,12 @@ func (t *Table) redraw(now time.Time, s *Session) []Effect {
 		label := t.label(now, &n, old.label == s.low)
 		if label == 0 {
 			t.giveBack(now, &n)
-			t.freeLanes(n.Key.Client, len(n.Lanes))
+			t.freeLanes(n.Client, len(n.Lanes))
 			return t.close(now, s, EndLabels)
 		}
-		l := &Lane{
-			Set: old.Set, Opened: old.Opened, Busy: old.Busy, Forward: old.Forward, Reply: old.Reply,
-			label: label, installed: now, polled: old.polled, answered: old.answered,
-			Path: newPath(n.Client, n.Server, n.Key, old.Set, label),
-		}
-		l.seen = make([]hopCount, len(l.Path.Hops))
+		l := newLane(&n, old.Set, label)
+		l.Opened, l.Busy, l.Forward, l.Reply = old.Opened, old.Busy, old.Forward, old.Reply
+		l.installed, l.polled, l.answered = now, old.polled, old.answered
 		t.putLane(&n, l)
 	}
 	t.enter(&n)

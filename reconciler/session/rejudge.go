@@ -50,7 +50,7 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 		return t.cut(now, s, EndPolicy)
 	}
 	for _, l := range s.Lanes {
-		l.Path = newPath(client, server, s.Key, l.Set, l.label)
+		l.Path = newPath(s, l.Set, l.label)
 	}
 	if s.CrossHost() && s.intruded() {
 		return t.redraw(now, s)
@@ -150,7 +150,7 @@ func (t *Table) counted(now time.Time, ev Counted) {
 func (t *Table) tick(now time.Time) []Effect {
 	var out []Effect
 	for _, s := range t.Sessions() {
-		if until := s.Decision.Until; !until.IsZero() && !now.Before(until) {
+		if s.Decision.Ended(now) {
 			if effects := t.rejudge(now, s); len(effects) > 0 {
 				out = append(out, effects...)
 				continue

@@ -129,6 +129,7 @@ type Decided struct {
 }
 
 // Revised is a new view of the world: another policy, or other hosts and endpoints.
+// All snapshots of a table are made with one inventory.Interner.
 type Revised struct {
 	Snapshot *inventory.Snapshot
 	Policy   admission.Policy

@@ -48,11 +48,11 @@ type Table struct {
 	snap    *inventory.Snapshot
 	pol     admission.Policy
 
-	byKey     map[Key]*Session
+	byEnds    map[ends]*Session
 	byID      map[uint64]*Session
-	tenants   map[string]int            // sessions by the client's tenant
-	lanesOf   map[inventory.AddrKey]int // lanes by client
-	rates     map[string]rate           // of new sessions, likewise
+	tenants   map[string]int           // sessions by the client's tenant
+	lanesOf   map[inventory.AddrID]int // lanes by client
+	rates     map[string]rate          // of new sessions, likewise
 	labels    *labels
 	closing   map[uint64]*closing // by token
 	lost      map[uint64]bool     // DPIDs of SwitchLost
@@ -70,6 +70,17 @@ type Table struct {
 	lastID     uint32
 	lastTicket uint64
 	lastToken  uint64
+}
+
+// ends is a Key in numbers: cheap to look up, and nothing to scan for the garbage
+// collector. All snapshots of a table number addresses alike.
+type ends struct {
+	client, server inventory.AddrID
+	proto, port    uint16
+}
+
+func (s *Session) ends() ends {
+	return ends{s.Client.AddrID, s.Server.AddrID, uint16(s.Key.Proto), s.Key.Port}
 }
 
 // pendingKey is the session that a packet would open, as the switch sees it.
@@ -111,7 +122,7 @@ type closing struct {
 func NewTable(c Config) *Table {
 	return &Table{
 		cookies: c.Cookies,
-		byKey:   make(map[Key]*Session), byID: make(map[uint64]*Session), tenants: make(map[string]int), lanesOf: make(map[inventory.AddrKey]int), rates: make(map[string]rate),
+		byEnds:  make(map[ends]*Session), byID: make(map[uint64]*Session), tenants: make(map[string]int), lanesOf: make(map[inventory.AddrID]int), rates: make(map[string]rate),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), intruded: make(map[uint64]bool), disowned: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
@@ -149,7 +160,21 @@ func (t *Table) Step(now time.Time, ev Event) []Effect {
 func (t *Table) Get(id uint64) *Session { return t.byID[id] }
 
 // Find returns the live session of a key, or nil.
-func (t *Table) Find(k Key) *Session { return t.byKey[k] }
+func (t *Table) Find(k Key) *Session {
+	if t.snap == nil {
+		return nil
+	}
+	client, server := t.snap.EndpointByAddr(k.Client.VPC, k.Client.IP), t.snap.EndpointByAddr(k.Server.VPC, k.Server.IP)
+	if client == nil || server == nil {
+		return nil // a session ends with its ends
+	}
+	return t.between(client, server, k.Proto, k.Port)
+}
+
+// between returns the live session of two endpoints, or nil.
+func (t *Table) between(client, server *inventory.Endpoint, proto packet.Proto, port uint16) *Session {
+	return t.byEnds[ends{client.AddrID, server.AddrID, uint16(proto), port}]
+}
 
 // Len is the number of live sessions.
 func (t *Table) Len() int { return len(t.byID) }
@@ -173,7 +198,13 @@ func (t *Table) Sessions() []*Session {
 }
 
 // Keys returns the live sessions' keys, in no order.
-func (t *Table) Keys() []Key { return slices.Collect(maps.Keys(t.byKey)) }
+func (t *Table) Keys() []Key {
+	out := make([]Key, 0, len(t.byID))
+	for _, s := range t.byID {
+		out = append(out, s.Key)
+	}
+	return out
+}
 
 func (s *Session) query() policy.Query {
 	return policy.Query{Src: s.Client.Identity, Dst: s.Server.Identity, Proto: s.Key.Proto, Port: s.Key.Port}

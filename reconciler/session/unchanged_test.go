@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/admission"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/policy"
 	"github.com/daolinet/daolinet/reconciler/session"
@@ -54,4 +55,16 @@ func TestSessionWhoseEndsDidNotChangeIsNotJudgedAgain(t *testing.T) {
 	})
 	pol = &asked{Verdicts: b.w.AllowAll("r3")}
 	again("another policy", 1, func() {})
+}
+
+// TestDecisionWhoseRuleEndedOnTheWayIsAskedForAgain. Found by simulation: it
+// opened a session that the next tick cut.
+func TestDecisionWhoseRuleEndedOnTheWayIsAskedForAgain(t *testing.T) {
+	b := newBench(t)
+	b.pol.Decision.Until = b.now.Add(time.Second)
+	p := b.packet("web1", "web2", syn(40000, 80))
+	ask := only[session.Decide](b, b.table.Step(b.now, session.PacketArrived{Packet: &p}))
+	r := admission.Decide(ask.Snapshot, ask.Policy, b.now, ask.Request)
+	b.now = b.now.Add(time.Second)
+	only[session.Decide](b, b.table.Step(b.now, session.Decided{Ask: ask, Result: r}))
 }
