@@ -22,9 +22,8 @@ import (
 )
 
 const (
-	tickEvery  = 250 * time.Millisecond
-	auditParts = 16              // in which a switch's flows are counted and audited
-	pollEvery  = 2 * time.Second // of each switch's flows: drift is mended when it is seen twice
+	tickEvery = 250 * time.Millisecond
+	pollEvery = 2 * time.Second // of each switch's flows: drift is mended when it is seen twice
 )
 
 // Config is what a Controller is told when it starts.

@@ -86,22 +86,47 @@ func (c *Controller) follow(ctx context.Context, l *link) {
 	}
 	c.onLink(l, engine.SwitchUp{DPID: l.sw.DPID(), Flows: flows})
 	c.log.LogAttrs(ctx, slog.LevelInfo, "switch connected", c.switchAttr(l.sw.DPID()), slog.Int("flows", len(flows)))
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-poll.C:
+	c.audit(ctx, l)
+}
+
+// audit has a switch's flows counted and audited, part by part, until ctx ends.
+func (c *Controller) audit(ctx context.Context, l *link) {
+	for held := 0; ; {
+		parts, every := auditPace(held)
+		held = 0
+		tick := time.NewTicker(every)
+		for i := range parts {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+			part := engine.Part{Index: i, Of: parts}
+			flows, err := l.sw.FlowStats(ctx, ofswitch.StatsFilter{Table: openflow.AllTables, Cookie: uint64(i), CookieMask: part.Mask()})
+			if err != nil {
+				tick.Stop()
+				return // its connection is ending, and SwitchDown says why
+			}
+			held += len(flows)
+			c.onLink(l, engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows, Part: part})
 		}
-		flows, err := l.sw.FlowStats(ctx, allFlows)
-		if err != nil {
-			return // its connection is ending, and SwitchDown says why
-		}
-		for _, part := range (engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows}).Split(auditParts) {
-			c.onLink(l, part)
-		}
+		tick.Stop()
 	}
+}
+
+// auditPace says in how many parts a switch with so many flows is audited, and
+// how long after one another: all of it every 2 s, or of very many flows every
+// 10 s, and never many at once, since neither the switch nor the engine answers
+// anything else meanwhile.
+func auditPace(flows int) (parts uint32, every time.Duration) {
+	const atOnce = 512
+	parts = 16
+	for parts < 256 && flows > int(parts)*atOnce {
+		parts *= 2
+	}
+	all := min(max(pollEvery, time.Duration(flows)*250*time.Microsecond), 5*pollEvery)
+	return parts, all / time.Duration(parts)
 }
 
 // onLink feeds the engine an event of a switch, unless its connection was

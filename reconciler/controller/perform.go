@@ -20,6 +20,7 @@ func (c *Controller) perform(effects []engine.Effect) {
 				if err := l.sw.Send(ef.Batch); err != nil {
 					c.logUnsent(ef.Batch.DPID, err)
 				}
+				c.engine.Recycle(ef.Batch) // Send has encoded it
 			}
 		case engine.Decide:
 			c.asks.add(ef.Ask)

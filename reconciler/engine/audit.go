@@ -34,13 +34,8 @@ type suspect struct {
 
 // audit compares the flows of a switch with what should be there. Hostd's own
 // flows are hostd's matter.
-func (e *Engine) audit(ev FlowsCounted) []Effect {
+func (e *Engine) audit(sw *switchState, ev FlowsCounted, want entries) []Effect {
 	dpid := ev.DPID
-	sw := e.switches[dpid]
-	if sw == nil || !sw.compared || e.snap.HostByDPID(dpid) == nil {
-		return nil
-	}
-	want := e.desired(dpid, ev.Part)
 	found := e.suspects(sw, ev.Flows, want.flows)
 	b := openflow.Batch{DPID: dpid}
 	drift := make(map[DriftKind]*Drift)

@@ -117,18 +117,17 @@ func sorted[V any](m map[uint32]V) []V {
 // desired is all that the controller wants on a switch: the flows of its
 // endpoints and peers, and of its live sessions. Drops are not put back: their
 // time would begin anew.
-func (e *Engine) desired(dpid uint64, part Part) entries {
-	want := e.fixed(dpid, part)
+func (e *Engine) desired(dpid uint64) entries {
+	want := e.fixed(dpid, Part{})
 	for s := range e.sessions.All {
-		if part.has(s.ID) {
-			e.addSession(want.flows, dpid, s)
-		}
+		e.addSession(want.flows, nil, dpid, s)
 	}
 	return want
 }
 
-// addSession adds the flows that a session, unless nil, needs on a switch.
-func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, dpid uint64, s *session.Session) {
+// addSession adds the flows that a session, unless nil, needs on a switch to want,
+// and to counts, unless nil, what each of them counts.
+func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, counts map[openflow.Key]session.Counted, dpid uint64, s *session.Session) {
 	if s == nil {
 		return
 	}
@@ -138,11 +137,18 @@ func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, dpid uint64, s 
 		}
 		hops := flows.ForLane(s, l)
 		for i := range hops {
-			if hops[i].Host.DPID != dpid {
+			hf := &hops[i]
+			if hf.Host.DPID != dpid {
 				continue
 			}
-			for f := range hops[i].All {
+			for f := range hf.All {
 				want[f.Key()] = *f
+			}
+			if counts != nil {
+				c := session.Counted{Session: s.ID, Set: l.Set, Hop: i}
+				counts[hf.Forward.Key()] = c
+				c.Direction = session.Reply
+				counts[hf.Reply.Key()] = c
 			}
 		}
 	}
@@ -329,56 +335,32 @@ func (e *Engine) batchDone(now time.Time, ev BatchDone) []Effect {
 	return append(out, Ack{Conn: w.conn, Host: w.host, Seq: w.seq, Refused: e.refused[w.host]})
 }
 
-// flowsCounted matches a switch's counters with the lanes whose flows they are,
-// and looks for drift.
+// flowsCounted gives the lanes whose flows they are a switch's counters, and looks
+// for drift.
 func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
-	byCookie := make(map[uint64][]openflow.FlowStats)
-	for _, f := range ev.Flows {
-		if pipeline.ParseCookie(f.Cookie).Category == pipeline.CategorySession {
-			byCookie[f.Cookie] = append(byCookie[f.Cookie], f)
+	sw := e.switches[ev.DPID]
+	if sw == nil || !sw.compared || e.snap.HostByDPID(ev.DPID) == nil {
+		return nil
+	}
+	want := e.fixed(ev.DPID, ev.Part)
+	counts := make(map[openflow.Key]session.Counted)
+	for s := range e.sessions.All {
+		if ev.Part.has(s.ID) {
+			e.addSession(want.flows, counts, ev.DPID, s)
 		}
 	}
 	var out []Effect
-	for _, cookie := range slices.Sorted(maps.Keys(byCookie)) {
-		s := e.sessions.Get(cookie)
-		if s == nil {
-			continue
-		}
-		for _, c := range countsOf(s, ev.DPID, byCookie[cookie]) {
+	for i := range ev.Flows {
+		f := &ev.Flows[i]
+		if c, found := counts[f.Key()]; found && f.Cookie == c.Session {
+			c.Count, c.Ending = session.Count{Packets: f.Packets, Bytes: f.Bytes}, f.IdleTimeout != 0
 			out = append(out, e.step(now, c)...)
 		}
 	}
-	return append(out, e.audit(ev)...)
+	return append(out, e.audit(sw, ev, want)...)
 }
 
 // sortMods orders deletions, so that the same change always is the same batch.
 func sortMods(ms []openflow.FlowMod) {
 	slices.SortFunc(ms, func(a, b openflow.FlowMod) int { return cmp.Compare(a.String(), b.String()) })
-}
-
-func countsOf(s *session.Session, dpid uint64, stats []openflow.FlowStats) []session.Counted {
-	type tally struct {
-		session.Count
-		ending bool
-	}
-	counted := make(map[openflow.Key]tally, len(stats))
-	for _, f := range stats {
-		counted[f.Key()] = tally{session.Count{Packets: f.Packets, Bytes: f.Bytes}, f.IdleTimeout != 0}
-	}
-	var out []session.Counted
-	for _, l := range s.Lanes {
-		for i, hf := range flows.ForLane(s, l) {
-			if hf.Host.DPID != dpid {
-				continue
-			}
-			for dir, f := range []*openflow.Flow{session.Forward: &hf.Forward, session.Reply: &hf.Reply} {
-				if c, found := counted[f.Key()]; found {
-					out = append(out, session.Counted{
-						Session: s.ID, Set: l.Set, Hop: i, Direction: session.Direction(dir), Count: c.Count, Ending: c.ending,
-					})
-				}
-			}
-		}
-	}
-	return out
 }

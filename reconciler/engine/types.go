@@ -115,23 +115,29 @@ type FlowsCounted struct {
 	Part  Part
 }
 
-// Part is the flows whose cookies' numbers leave Index when divided by Of; the
-// zero Part is all flows.
-type Part struct{ Index, Of int }
+// Part is the flows whose cookies, divided by Of, a power of two, leave Index; the
+// zero Part is all flows. A switch is counted and audited in parts, so that no
+// step is long and packets are answered in between.
+type Part struct{ Index, Of uint32 }
 
-func (p Part) has(cookie uint64) bool {
-	return p.Of == 0 || int(uint32(cookie)%uint32(p.Of)) == p.Index
+func (p Part) has(cookie uint64) bool { return p.Of == 0 || uint32(cookie)&(p.Of-1) == p.Index }
+
+// Mask returns the bits of cookies that tell the part from the others.
+func (p Part) Mask() uint64 {
+	if p.Of == 0 {
+		return 0
+	}
+	return uint64(p.Of - 1)
 }
 
-// Split returns the same in n parts, so that no step is long and packets can be
-// answered in between.
-func (ev FlowsCounted) Split(n int) []FlowsCounted {
+// Split returns the event in n parts, a power of two.
+func (ev FlowsCounted) Split(n uint32) []FlowsCounted {
 	out := make([]FlowsCounted, n)
 	for i := range out {
-		out[i] = FlowsCounted{DPID: ev.DPID, Part: Part{i, n}}
+		out[i] = FlowsCounted{DPID: ev.DPID, Part: Part{uint32(i), n}}
 	}
 	for _, f := range ev.Flows {
-		p := &out[uint32(f.Cookie)%uint32(n)]
+		p := &out[uint32(f.Cookie)&(n-1)]
 		p.Flows = append(p.Flows, f)
 	}
 	return out
