@@ -37,8 +37,8 @@ type (
 		Ref Ref
 		Err error
 	}
-	// Acked tells that SendDelta Seq, or SendHello with Seq 0, is in force but
-	// for the endpoints of Problems.
+	// Acked tells that SendDelta Seq, or SendHello with Seq 0, and all that was sent
+	// before it on this stream is in force but for the endpoints of Problems.
 	Acked struct {
 		Seq      uint64
 		Problems map[Ref]string

@@ -236,10 +236,11 @@ func (m *Machine) report(e *entry) {
 func (m *Machine) acked(ev Acked) {
 	for _, e := range m.sorted() {
 		problem, named := ev.Problems[e.Ref]
+		waits := e.State == Reporting && e.reported && e.seq <= ev.Seq
 		switch {
-		case e.State == Reporting && e.reported && e.seq == ev.Seq && named:
+		case waits && named:
 			m.fail(e, Refused, "controller refused %s: %s", e.Ref, problem)
-		case e.State == Reporting && e.reported && e.seq == ev.Seq:
+		case waits:
 			m.isUp(e)
 		case e.State == Up && (named || ev.Seq == 0):
 			e.Problem = problem

@@ -127,6 +127,16 @@ func TestLife(t *testing.T) {
 			{0, endpoint.StreamUp{}, "hello a"},
 			{0, endpoint.Acked{Seq: 0}, "save a up\nanswer 1: a up"},
 		}, "a up"},
+		{"an ack of a newer report counts for those before it", []step{
+			connect,
+			{0, attach("a", 1), "ask 1 a web"},
+			{0, leased(1, 2), "save a plumbing\nplumb a dl16 10.1.0.2 02:00:00:00:00:02"},
+			{0, endpoint.Plumbed{Ref: ref("a")}, "delta 1 up=a down="},
+			// Delta 2 is of something else, while the switch was away: once it is back,
+			// the controller acknowledges the last it got.
+			{0, endpoint.Acked{Seq: 0}, ""},
+			{0, endpoint.Acked{Seq: 2}, "save a up\nanswer 1: a up"},
+		}, "a up"},
 		{"an ack of an older report does not count", []step{
 			connect,
 			{0, attach("a", 1), "ask 1 a web"},

@@ -1035,8 +1035,9 @@ func (x *Welcome) GetWireMask() uint32 {
 	return 0
 }
 
-// Ack tells that what a Delta brought (seq 0: the Hello) is in force: the flows
-// of its endpoints are in the host's switch.
+// Ack tells that what a Delta brought (seq 0: the Hello), and all before it on this
+// stream, is in force: the flows of its endpoints are in the host's switch. Not
+// each Delta is acknowledged by itself.
 type Ack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`

@@ -20,10 +20,9 @@ decision := {
 	"ends": _ends,
 } if {
 	_reachable
-	_disconnects == []
-	_denials == []
-	sender := _sender_open
+	_objections == []
 	receiver := _receiver_open
+	sender := _sender_open
 }
 
 # No common VPC, no Peering in force: perhaps one side's alone.
@@ -61,7 +60,7 @@ else := {
 	"log": false,
 	"ends": [],
 } if {
-	link := _disconnects[0]
+	link := _disconnecting(input.exceptions.links)[0]
 }
 
 # A rule denies,
@@ -73,7 +72,8 @@ else := {
 	"log": rule.log,
 	"ends": _ends,
 } if {
-	rule := [r | some r in _denials; r.action == "deny"][0]
+	denials := _denials(input.exceptions.ingress, input.exceptions.egress)
+	rule := [r | some r in denials; r.action == "deny"][0]
 }
 
 # or rejects.
@@ -85,7 +85,7 @@ else := {
 	"log": rule.log,
 	"ends": _ends,
 } if {
-	rule := _denials[0]
+	rule := _denials(input.exceptions.ingress, input.exceptions.egress)[0]
 }
 
 # To outside, and src's VPC has no way out.
@@ -137,7 +137,7 @@ _reachable if {
 }
 
 # two VPCs that a Peering joins,
-_reachable if _peered
+_reachable if index.peers[input.src.vpc][input.dst.vpc]
 
 # the outside, from a VPC that is there,
 _reachable if {
@@ -151,8 +151,6 @@ _reachable if {
 	_entry
 }
 
-_peered if index.peers[input.src.vpc][input.dst.vpc]
-
 # The Peering that only one of the two VPCs' tenants declared.
 _onesided := peering if {
 	peering := index.onesided[input.src.vpc][input.dst.vpc]
@@ -161,67 +159,79 @@ _onesided := peering if {
 else := {"rule": "", "at": ""}
 
 # Nobody learns across a Peering, or from outside, whether somebody listens.
-_refusal := "drop" if _peered
+_refusal := "reject" if input.src.vpc == input.dst.vpc
 
-else := "drop" if input.src.outside
+else := "reject" if input.dst.outside
 
-else := "reject"
+else := "drop"
 
-# The Links between src and dst, in order of their paths. What is read of the
-# input is read outside the comprehension, where a missing field leaves all
-# undefined, so that nothing is allowed: inside, it would just find no Link that
-# disconnects. So it is with all that follows.
-_links := [link | some rank in ranks; link := links[rank]] if {
-	from := input.src.keys
-	to := input.dst.keys
-	ends := index.ends
+# The Links and rules that deny. Most queries meet no exception: no Link between src
+# and dst, no rule that denies or has an end.
+_objections := [] if input.exceptions == {}
+
+else := array.concat(
+	_disconnecting(input.exceptions.links),
+	_denials(input.exceptions.ingress, input.exceptions.egress),
+)
+
+# Of the Links with these ranks, those that disconnect,
+_disconnecting(ranks) := [link |
+	some rank in ranks
+	link := links[rank]
+	link.action == "disconnect"
+] if {
 	links := index.links
-	ranks := {rank |
-		some key in from
-		others := ends[key]
-		some other in to
-		some rank in others[other]
-	}
 }
 
-_disconnects := [link | some link in links; link.action == "disconnect"] if {
-	links := _links
-}
-
-# The Links by which a tenant opens its own side.
-_connects(tenant) := [link |
-	some link in _links
+# and those by which a tenant opens its own side.
+_connecting(ranks, tenant) := [link |
+	some rank in ranks
+	link := links[rank]
 	link.action == "connect"
 	link.tenant == tenant
-]
+] if {
+	links := index.links
+}
 
-# What listens on dst's port for src: an Ingress, or a Service with hosts.
-_entry := entries[min(ranks)] if {
+# What listens on dst's port for src: an Ingress, or a Service with hosts. What is
+# read of the input is read outside the comprehension, where a missing field leaves
+# all undefined, so that nothing is allowed: inside, it would just find nothing. So
+# it is with all that follows.
+_entry := vpc.entries[min(ranks)] if {
+	listening := input.entries
+	keys := input.dst.keys
 	vpc := index.vpcs[input.dst.vpc]
-	entries := vpc.entries
+	targets := vpc.targets
 	ranks := {rank |
-		some key in input.dst.keys
-		target := vpc.targets[key]
-		some port in input.ports.dst
-		sources := target[port]
-		some peer in input.peers.dst
-		rank := sources[peer]
+		some ports, sources in listening
+		some source in sources
+		some key in keys
+		rank := targets[key][ports][source]
 	}
 }
 
-# The rules that deny, dst's before src's.
-_denials := [rule | some rules in both; some rule in rules; rule.action != "allow"] if {
-	both := [_ingress, _egress]
+# The rules that match and deny, dst's before src's.
+_denials(ingress, egress) := [rule | some rules in both; some rule in rules; rule.action != "allow"] if {
+	both := [_matching(input.dst, "ingress", ingress), _matching(input.src, "egress", egress)]
 }
 
 # dst's side is open by a Link of its tenant,
 _receiver_open := {"reason": "link", "by": link} if {
-	link := _connects(input.dst.tenant)[0]
+	link := _connecting(input.exceptions.links, input.dst.tenant)[0]
 }
 
 # by a rule,
 else := {"reason": "rule", "by": rule} if {
-	rule := [r | some r in _ingress; r.action == "allow"][0]
+	matching := _matching(input.dst, "ingress", input.exceptions.ingress)
+	ending := {rank | some rank, rule in matching; rule.action == "allow"}
+	vpc := index.vpcs[input.dst.vpc]
+	lasting := _lasting(vpc, input.dst.groups, "ingress", object.get(input, "ingress", {}))
+	rule := vpc.rules[min(lasting | ending)]
+}
+
+else := {"reason": "rule", "by": rule} if {
+	vpc := index.vpcs[input.dst.vpc]
+	rule := vpc.rules[min(_lasting(vpc, input.dst.groups, "ingress", input.ingress))]
 }
 
 # by the VPC's default, where no group isolates dst,
@@ -254,12 +264,21 @@ _admitting contains "same-subnet" if {
 
 # src's side is open by a Link of its tenant,
 _sender_open := {"reason": "link", "by": link} if {
-	link := _connects(input.src.tenant)[0]
+	link := _connecting(input.exceptions.links, input.src.tenant)[0]
 }
 
 # by a rule,
 else := {"reason": "rule", "by": rule} if {
-	rule := [r | some r in _egress; r.action == "allow"][0]
+	matching := _matching(input.src, "egress", input.exceptions.egress)
+	ending := {rank | some rank, rule in matching; rule.action == "allow"}
+	vpc := index.vpcs[input.src.vpc]
+	lasting := _lasting(vpc, input.src.groups, "egress", object.get(input, "egress", {}))
+	rule := vpc.rules[min(lasting | ending)]
+}
+
+else := {"reason": "rule", "by": rule} if {
+	vpc := index.vpcs[input.src.vpc]
+	rule := vpc.rules[min(_lasting(vpc, input.src.groups, "egress", input.egress))]
 }
 
 # where no group isolates src, and what lies outside none does, towards endpoints,
@@ -277,63 +296,53 @@ else := {"reason": "default", "by": egress} if {
 
 # The sections that close a side to what they do not allow, in order of groups.
 _receiver_isolating := [section.isolating |
-	some group in input.dst.groups
+	some group in groups
 	section := index.vpcs[input.dst.vpc].groups[group].ingress
-]
+] if {
+	groups := input.dst.groups
+}
 
 _sender_isolating := [section.isolating |
-	some group in input.src.groups
+	some group in groups
 	section := index.vpcs[input.src.vpc].groups[group].egress
-]
-
-# The rules that match and have not ended, in order of (group name, index).
-_ingress := [rule |
-	some rank in ranks
-	rule := rules[rank]
-	rule.until > now
 ] if {
-	now := input.now
-	ports := input.ports.dst
-	peers := input.peers.dst
-	groups := input.dst.groups
-	vpc := index.vpcs[input.dst.vpc]
-	rules := vpc.rules
-	sections := vpc.groups
-	ranks := {rank |
-		some group in groups
-		section := sections[group].ingress.rules
-		some port in ports
-		matching := section[port]
-		some peer in peers
-		some rank in matching[peer]
-	}
-}
-
-else := [] if input.dst.outside
-
-_egress := [rule |
-	some rank in ranks
-	rule := rules[rank]
-	rule.until > now
-] if {
-	now := input.now
-	ports := input.ports.src
-	peers := input.peers.src
 	groups := input.src.groups
-	vpc := index.vpcs[input.src.vpc]
-	rules := vpc.rules
-	sections := vpc.groups
-	ranks := {rank |
-		some group in groups
-		section := sections[group].egress.rules
-		some port in ports
-		matching := section[port]
-		some peer in peers
-		some rank in matching[peer]
-	}
 }
 
-else := [] if input.src.outside
+# The rules of these groups that match and allow for good: the first of each section,
+# ports and peer, by rank.
+_lasting(vpc, groups, side, pairs) := {rank |
+	some ports, peers in pairs
+	some peer in peers
+	some group in groups
+	rank := vpc.groups[group][side].allow[ports][peer]
+}
+
+# The other rules of an end's groups that match, by rank. Those that ended match
+# nothing.
+_matching(end, side, pairs) := {} if pairs == {}
+
+else := {rank: rule |
+	some ports, peers in pairs
+	some peer in peers
+	some group in groups
+	some rank in sections[group][side].rest[ports][peer]
+	rule := rules[rank]
+	rule.until > now
+} if {
+	now := input.now
+	groups := end.groups
+	vpc := index.vpcs[end.vpc]
+	rules := vpc.rules
+	sections := vpc.groups
+}
 
 # When the rules that match end: then the answer could be another.
-_ends := [rule.until | some rules in [_ingress, _egress]; some rule in rules]
+_ends := [] if input.exceptions == {}
+
+else := [rule.until | some rules in both; some rule in rules] if {
+	both := [
+		_matching(input.dst, "ingress", input.exceptions.ingress),
+		_matching(input.src, "egress", input.exceptions.egress),
+	]
+}

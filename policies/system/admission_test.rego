@@ -49,19 +49,57 @@ _web2 := _called(_web, ["endpoint:acme/prod/web2"])
 
 _sealed := _called(_endpoint("acme/prod", "web", ["sealed"], []), ["group:acme/prod/sealed"])
 
-# The decision for ports (the keys of those that hold the port) at the time now.
-_at(now, src, dst, ports) := decision if {
+# The pairs of these ports and peers that stand in rules of one kind.
+_pairs(end, side, kind, ports, peers) := {port: found |
+	some port in ports
+	found := [peer |
+		some peer in peers
+		some sections in object.get(fixture.index.vpcs, [object.get(end, "vpc", ""), "groups"], {})
+		sections[side][kind][port][peer]
+	]
+	found != []
+}
+
+# The exceptions that Links with these ranks and the rest of the rules make.
+_exceptions([], ingress, egress) := {} if {
+	ingress == {}
+	egress == {}
+}
+
+else := {"links": [], "ingress": ingress, "egress": egress}
+
+_exceptions(links, ingress, egress) := {"links": links, "ingress": ingress, "egress": egress} if links != []
+
+# The decision for ports (the keys of those that hold the port) at the time now,
+# with Links of these ranks between src and dst.
+_linked_at(now, links, src, dst, ports) := decision if {
 	query := {
 		"src": object.remove(src, ["peers"]),
 		"dst": object.remove(dst, ["peers"]),
 		"proto": "tcp",
 		"port": 1,
-		"peers": {"src": dst.peers, "dst": src.peers},
-		"ports": {"src": ports, "dst": ports},
+		"exceptions": _exceptions(
+			links,
+			_pairs(dst, "ingress", "rest", ports, src.peers),
+			_pairs(src, "egress", "rest", ports, dst.peers),
+		),
 		"now": now,
 	}
-	decision := admission.decision with input as query with data.daoli.index as fixture.index
+	allowing := {name: pairs |
+		some name, pairs in {
+			"ingress": _pairs(dst, "ingress", "allow", ports, src.peers),
+			"egress": _pairs(src, "egress", "allow", ports, dst.peers),
+			"entries": {port: src.peers | some port in ports},
+		}
+		pairs != {}
+	}
+	asked := object.union(query, allowing)
+	decision := admission.decision with input as asked with data.daoli.index as fixture.index
 }
+
+_at(now, src, dst, ports) := _linked_at(now, [], src, dst, ports)
+
+_linked(links, src, dst, ports) := _linked_at(0, links, src, dst, ports)
 
 _decide(src, dst, ports) := _at(0, src, dst, ports)
 
@@ -115,26 +153,26 @@ test_a_deny_for_others_does_not_matter if {
 }
 
 test_a_link_disconnects if {
-	db := _called(_db, ["group:acme/prod/db"])
-	_is(_decide(_web1, db, ["tcp/5432"]), "drop", "link-deny", "acme/prod/cut", "net.yaml:24")
-	_is(_decide(db, _web1, []), "drop", "link-deny", "acme/prod/cut", "net.yaml:24")
+	_is(_linked([0], _web, _db, ["tcp/5432"]), "drop", "link-deny", "acme/prod/cut", "net.yaml:24")
+	_is(_linked([0], _db, _web, []), "drop", "link-deny", "acme/prod/cut", "net.yaml:24")
 }
 
-test_a_link_disconnects_no_other if {
-	db := _called(_db, ["group:acme/prod/db"])
-	_is(_decide(_web2, db, ["tcp/5432"]), "allow", "rule", "acme/prod/db/ingress/0", "net.yaml:13")
+test_a_link_that_disconnects_beats_one_that_connects if {
+	_is(_linked([0, 1], _web, _sealed, []), "drop", "link-deny", "acme/prod/cut", "net.yaml:24")
 }
 
 # 3. A Link that connects.
 test_a_link_opens_both_sides_of_its_tenant if {
-	quiet := _called(_quiet, ["endpoint:acme/prod/web2"])
-	_is(_decide(quiet, _sealed, []), "allow", "link", "acme/prod/tie", "net.yaml:25")
+	_is(_linked([1], _quiet, _sealed, []), "allow", "link", "acme/prod/tie", "net.yaml:25")
 }
 
 test_a_link_opens_the_sides_of_no_other_tenant if {
-	api := _called(_api, ["group:globex/prod/api"])
-	_is(_decide(_sealed, api, []), "allow", "link", "globex/prod/half", "net.yaml:26")
-	_is(_decide(api, _sealed, []), "drop", "ingress-default", "acme/prod/sealed", "net.yaml:23")
+	_is(_linked([2], _sealed, _api, []), "allow", "link", "globex/prod/half", "net.yaml:26")
+	_is(_linked([2], _api, _sealed, []), "drop", "ingress-default", "acme/prod/sealed", "net.yaml:23")
+}
+
+test_a_rule_that_denies_beats_a_link if {
+	_is(_linked([1], _batch, _db, ["any"]), "reject", "rule-deny", "acme/prod/db/ingress/2", "net.yaml:15")
 }
 
 # 4. dst's side.
@@ -142,7 +180,7 @@ test_a_rule_opens_dst if {
 	decision := _decide(_web, _db, ["tcp/5432"])
 	_is(decision, "allow", "rule", "acme/prod/db/ingress/0", "net.yaml:13")
 	decision.log == true
-	decision.ends == [9223372036854775807]
+	decision.ends == []
 }
 
 test_another_port_does_not_open_dst if {
@@ -201,6 +239,14 @@ test_a_rule_that_ended_matches_nothing if {
 	decision.ends == []
 }
 
+test_a_rule_opens_src_until_its_end if {
+	waning := _endpoint("acme/prod", "web", ["waning"], ["group:acme/prod/web"])
+	decision := _at(1780322399, waning, _db, ["tcp/5432"])
+	_is(decision, "allow", "rule", "acme/prod/db/ingress/0", "net.yaml:13")
+	decision.ends == [1780322400]
+	_is(_at(1780322400, waning, _db, ["tcp/5432"]), "reject", "egress-default", "acme/prod/waning", "net.yaml:38")
+}
+
 # Outside.
 test_a_rule_lets_out if {
 	_is(_decide(_quiet, _eight, ["tcp/443"]), "allow", "rule", "acme/prod/quiet/egress/0", "net.yaml:20")
@@ -257,8 +303,7 @@ test_without_an_index_nothing_is_allowed if {
 	query := {
 		"src": _web,
 		"dst": _web,
-		"peers": {"src": [], "dst": []},
-		"ports": {"src": [], "dst": []},
+		"exceptions": {},
 		"now": 0,
 	}
 	not admission.decision.verdict == "allow" with input as query

@@ -16,16 +16,6 @@ index := {
 		{"rule": "acme/prod/tie", "at": "net.yaml:25", "action": "connect", "tenant": "acme", "log": false},
 		{"rule": "globex/prod/half", "at": "net.yaml:26", "action": "connect", "tenant": "globex", "log": false},
 	],
-	"ends": {
-		"endpoint:acme/prod/web1": {"group:acme/prod/db": [0]},
-		"endpoint:acme/prod/web2": {"group:acme/prod/sealed": [1]},
-		"group:acme/prod/db": {"endpoint:acme/prod/web1": [0]},
-		"group:acme/prod/sealed": {
-			"endpoint:acme/prod/web2": [1],
-			"group:globex/prod/api": [2],
-		},
-		"group:globex/prod/api": {"group:acme/prod/sealed": [2]},
-	},
 	"vpcs": {
 		"acme/open": {
 			"rule": "acme/open",
@@ -45,31 +35,41 @@ index := {
 			"groups": {
 				"db": {"ingress": {
 					"isolating": {"rule": "acme/prod/db", "at": "net.yaml:12"},
-					"rules": {
+					"allow": {
+						"tcp/5432": {"group:acme/prod/web": 0},
+						"tcp/80,tcp/8000-8999": {"group:globex/prod/api": 1},
+					},
+					"rest": {
 						"any": {`labels:acme/prod/"role"="batch"`: [2]},
 						"tcp/1": {
 							`labels:acme/prod/"role"="batch"`: [3],
 							"subnet:acme/prod/dmz": [3],
 						},
-						"tcp/5432": {"group:acme/prod/web": [0]},
-						"tcp/80,tcp/8000-8999": {"group:globex/prod/api": [1]},
 						"udp/53": {"group:acme/prod/web": [4]},
 					},
 				}},
 				"guarded": {"ingress": {
 					"isolating": {"rule": "acme/prod/guarded", "at": "net.yaml:34"},
-					"rules": {"tcp/80": {"cidr:9.0.0.0/8": [5]}},
+					"allow": {"tcp/80": {"cidr:9.0.0.0/8": 5}},
+					"rest": {},
 				}},
 				"quiet": {"egress": {
 					"isolating": {"rule": "acme/prod/quiet", "at": "net.yaml:19"},
-					"rules": {
-						"tcp/443": {"cidr:8.0.0.0/8!8.8.8.0/24": [6]},
-						"tcp/5432": {"group:acme/prod/db": [7]},
+					"allow": {
+						"tcp/443": {"cidr:8.0.0.0/8!8.8.8.0/24": 6},
+						"tcp/5432": {"group:acme/prod/db": 7},
 					},
+					"rest": {},
 				}},
 				"sealed": {"ingress": {
 					"isolating": {"rule": "acme/prod/sealed", "at": "net.yaml:23"},
-					"rules": {},
+					"allow": {},
+					"rest": {},
+				}},
+				"waning": {"egress": {
+					"isolating": {"rule": "acme/prod/waning", "at": "net.yaml:38"},
+					"allow": {},
+					"rest": {"tcp/5432": {"group:acme/prod/db": [8]}},
 				}},
 			},
 			"rules": [
@@ -81,6 +81,7 @@ index := {
 				{"rule": "acme/prod/guarded/ingress/0", "at": "net.yaml:35", "action": "allow", "log": false, "until": 9223372036854775807},
 				{"rule": "acme/prod/quiet/egress/0", "at": "net.yaml:20", "action": "allow", "log": false, "until": 9223372036854775807},
 				{"rule": "acme/prod/quiet/egress/1", "at": "net.yaml:21", "action": "allow", "log": false, "until": 9223372036854775807},
+				{"rule": "acme/prod/waning/egress/0", "at": "net.yaml:39", "action": "allow", "log": false, "until": 1780322400},
 			],
 			"entries": [
 				{"rule": "acme/prod/api", "at": "net.yaml:30", "log": false},

@@ -34,6 +34,7 @@ type Engine struct {
 	redraws   map[uint64]*redrawing   // by cookie of the new session
 	lastToken uint64
 	spare     spare
+	room      [2]openflow.Batch // what install gathers; most sessions have two hops
 	count     Counters
 }
 

@@ -59,10 +59,12 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 // after it got the packet, which leaves with the last batch, so answers find
 // their flows; nothing waits for a barrier.
 func (e *Engine) install(ef session.Install) []Effect {
-	var room [2]openflow.Batch // most sessions have two hops
-	bs := batches(room[:0])
+	bs := batches(e.room[:0])
+	defer clear(e.room[:])
 	for i, h := range ef.Lane.Path.Hops {
-		bs.at(h.DPID).Flows = flows.AppendAdds(e.spare.take(), ef.Session, ef.Lane, i)
+		b := e.spare.take(h.DPID)
+		b.Flows = flows.AppendAdds(b.Flows, ef.Session, ef.Lane, i)
+		bs = append(bs, b)
 	}
 	for _, d := range ef.Deliver {
 		bs.deliver(ef.Session, d)

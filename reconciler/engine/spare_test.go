@@ -36,6 +36,9 @@ func recycled(t *testing.T, after func(*engine.Engine, openflow.Batch)) (told []
 			for i := range batch.Flows {
 				told = append(told, batch.Flows[i].String())
 			}
+			for i := range batch.Packets {
+				told = append(told, batch.Packets[i].String())
+			}
 		}
 		for _, batch := range batches {
 			after(b.e, batch)
@@ -44,11 +47,11 @@ func recycled(t *testing.T, after func(*engine.Engine, openflow.Batch)) (told []
 	return told
 }
 
-func TestRecycledFlowsLeaveNothingBehind(t *testing.T) {
+func TestRecycledBatchesLeaveNothingBehind(t *testing.T) {
 	want := recycled(t, func(*engine.Engine, openflow.Batch) {})
 	got := recycled(t, (*engine.Engine).Recycle)
-	if diff := cmp.Diff(want, got); diff != "" || len(want) != 24 {
-		t.Errorf("%d flows; those of recycled batches differ: %s", len(want), diff)
+	if diff := cmp.Diff(want, got); diff != "" || len(want) != 29 {
+		t.Errorf("%d flows and packets; those of recycled batches differ: %s", len(want), diff)
 	}
 }
 

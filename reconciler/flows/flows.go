@@ -4,6 +4,8 @@
 package flows
 
 import (
+	"slices"
+
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
@@ -46,20 +48,27 @@ func ForLane(s *session.Session, l *session.Lane) []HopFlows {
 	return out
 }
 
-// Adds returns the FlowMods that add the flows of hop i of a lane, in the order
-// of All. It is ForLane for whoever only wants to send them, at half the cost.
-func Adds(s *session.Session, l *session.Lane, i int) []openflow.FlowMod {
+// MaxFlows is how many flows a hop has at most.
+const MaxFlows = 3
+
+// AppendAdds appends to list the FlowMods that add the flows of hop i of a lane, in
+// the order of All. It is ForLane for whoever only wants to send them, at half the
+// cost.
+func AppendAdds(list []openflow.FlowMod, s *session.Session, l *session.Lane, i int) []openflow.FlowMod {
 	b := builderOf(s, l, i)
-	out := make([]openflow.FlowMod, 0, 3)
+	n := len(list)
+	list = slices.Grow(list, MaxFlows)[:n+MaxFlows]
+	add := list[n:]
+	clear(add) // FlowAdd is the zero command
 	if b.guarded() {
-		out = out[:1]
-		b.guard(&out[0].Flow)
+		b.guard(&add[0].Flow)
+		add = add[1:]
+	} else {
+		list = list[:n+MaxFlows-1]
 	}
-	n := len(out)
-	out = out[:n+2] // as FlowAdd is the zero command
-	b.reply(&out[n].Flow)
-	b.forward(&out[n+1].Flow)
-	return out
+	b.reply(&add[0].Flow)
+	b.forward(&add[1].Flow)
+	return list
 }
 
 func builderOf(s *session.Session, l *session.Lane, i int) builder {

@@ -9,17 +9,32 @@ import (
 	"sync"
 )
 
-// Interner gives equal identities one number and one pointer. Numbers are never
-// used again, so a number may be a cache key for as long as the process lives.
+// Interner gives equal identities one number and one pointer, and the addresses of
+// endpoints numbers. Numbers are never used again, so a number may be a cache key
+// for as long as the process lives.
 // It is safe for concurrent use, since decisions made off the owner's goroutine
 // intern outside addresses.
 type Interner struct {
 	mu    sync.Mutex // guards the fields below
 	byKey map[string]*Identity
+	addrs map[AddrKey]AddrID
 }
 
 // NewInterner returns an empty interner.
-func NewInterner() *Interner { return &Interner{byKey: make(map[string]*Identity)} }
+func NewInterner() *Interner {
+	return &Interner{byKey: make(map[string]*Identity), addrs: make(map[AddrKey]AddrID)}
+}
+
+func (in *Interner) address(k AddrKey) AddrID {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	id, found := in.addrs[k]
+	if !found {
+		id = AddrID(len(in.addrs) + 1)
+		in.addrs[k] = id
+	}
+	return id
+}
 
 func (in *Interner) endpoint(id Identity) *Identity {
 	var b strings.Builder

@@ -46,6 +46,10 @@ type AddrKey struct {
 	IP  netip.Addr
 }
 
+// AddrID is the number of an AddrKey that an endpoint has or had, from 1: a short
+// name to look things up by. It is never used again in one process for another.
+type AddrID uint32
+
 // Refusal says why a reported endpoint is not part of a Snapshot.
 type Refusal struct {
 	Host string
@@ -222,7 +226,7 @@ func (s *Snapshot) add(h *Host, e *EndpointReport, was *Snapshot) {
 func (s *Snapshot) endpoint(h *Host, e *EndpointReport) *Endpoint {
 	vpc := e.VPCID()
 	groups, ignored := s.membership(e)
-	ep := &Endpoint{EndpointReport: *e, VPC: vpc, Host: h, Ignored: ignored}
+	ep := &Endpoint{EndpointReport: *e, VPC: vpc, AddrID: s.interner.address(AddrKey{vpc, e.IP}), Host: h, Ignored: ignored}
 	id := Identity{Tenant: e.Tenant, VPC: vpc, Subnet: e.Subnet, Groups: groups, Labels: e.Labels}
 	if s.Net.Named[vpc][e.Name] || s.services.backs(&id) {
 		id.Name = e.Name

@@ -101,6 +101,7 @@ type Identity struct {
 type Endpoint struct {
 	EndpointReport
 	VPC      spec.VPCID
+	AddrID   AddrID // of VPC and IP
 	Host     *Host
 	Identity *Identity
 	// Ignored claims: groups that do not exist or have members. Reported, never granted.

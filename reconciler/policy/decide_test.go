@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -75,7 +76,10 @@ func table() *world {
 		group("acme/prod", "grim", ingress(rule("reject"))). // 89, 90, 91
 		peering("acme", "b", "acme/open", "globex/prod").    // 92
 		peering("globex", "a", "acme/open", "globex/prod").  // 93
-		peering("initech", "a", "acme/shut", "globex/prod")  // 94
+		peering("initech", "a", "acme/shut", "globex/prod"). // 94
+		group("acme/prod", "brief",                          // 95
+			ingress(rule("tcp/1", "until:2036-06-01T14:00:00Z"), rule("tcp/1"), rule("tcp/3")), // 96 to 99
+			egress(rule("tcp/1", "until:2036-06-01T14:00:00Z")))                                // 100, 101
 }
 
 // want is a Decision in short.
@@ -228,6 +232,20 @@ func decideCases(p *policy.Policy) []decideCase {
 	}
 }
 
+// endingCases are of rules that end, long after now.
+func endingCases() []decideCase {
+	plain, brief := endpoint("acme/prod/web"), endpoint("acme/prod/web", "brief")
+	return []decideCase{
+		{"a rule that ends opens B", plain, brief, "tcp/1", want{policy.Allow, "rule", "acme/prod/brief/ingress/0", 97, false}},
+		{"a rule that ends opens A", brief, plain, "tcp/1", want{policy.Allow, "default", "acme/prod", 2, false}},
+	}
+}
+
+// allCases are those of a policy of table's with acme/prod and globex/prod as peers.
+func allCases(p *policy.Policy) []decideCase {
+	return slices.Concat(decideCases(p), peeringCases(p), endingCases())
+}
+
 // peeringCases hold when acme/prod and globex/prod are peers.
 func peeringCases(p *policy.Policy) []decideCase {
 	db := endpoint("acme/prod/db", "db")
@@ -256,6 +274,17 @@ func TestDecide(t *testing.T) {
 	checkCases(t, p, decideCases(p))
 	if s := p.Stats(); s.Errors != 0 || s.Timeouts != 0 || s.Hits == 0 {
 		t.Errorf("Stats = %+v, want hits, no errors, no timeouts", s)
+	}
+}
+
+func TestDecideByRulesThatEnd(t *testing.T) {
+	p := table().compile(t)
+	for _, test := range endingCases() {
+		got := p.Decide(now, query(test.src, test.dst, test.port))
+		end := time.Date(2036, 6, 1, 14, 0, 0, 0, time.UTC)
+		if diff := cmp.Diff(test.want, short(got)); diff != "" || !got.Until.Equal(end) {
+			t.Errorf("%s: Decide until %v, want %v (-want +got):\n%s", test.name, got.Until, end, diff)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ func TestDocumentsRepeatADecision(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range append(decideCases(p), peeringCases(p)...) {
+	for _, c := range allCases(p) {
 		q := query(c.src, c.dst, c.port)
 		want := p.Decide(now, q)
 		text, err := p.Input(now.Add(time.Second), q)

@@ -16,7 +16,7 @@ import (
 const entrypoint = "data.daoli.admission.decision"
 
 // maxSteps bounds an evaluation. A decision among rules as people write them
-// takes 100 to 400 steps; this many take 10 to 20 ms.
+// takes 20 to 150 steps; this many take 10 to 20 ms.
 const maxSteps = 50_000
 
 var (

@@ -100,7 +100,7 @@ func (p *Policy) explainNoIngress(q Query) []string {
 	if words == nil {
 		return []string{"nothing lets packets in from outside"}
 	}
-	own, other := p.selfKeys(q.Dst), words.peers.keys(q.Src)
+	own, other := words.self.keys(q.Dst), words.peers.keys(q.Src)
 	var near []nearRule
 	for _, e := range p.inward[q.Dst.VPC] {
 		var conditions []string

@@ -22,7 +22,7 @@ const never = math.MaxInt64
 type indexer struct {
 	parts    map[spec.VPCID]*part
 	inward   map[spec.VPCID][]entry
-	linkEnds map[spec.VPCID]*selectors // the ends of Links
+	between  *linkRanks
 	prefixes prefixes
 	ends     []int64 // each `until`, in seconds since 1970
 	numbers  uint32  // that words have had
@@ -50,19 +50,10 @@ func (p *part) isOf(vpc *spec.VPC, groups map[string]*spec.SecurityGroup, inward
 		slices.EqualFunc(p.inward, inward, func(a, b entry) bool { return a.object == b.object })
 }
 
-// words are the peers and ports that the rules of one VPC name, and its own
-// endpoints as Ingresses and Services name them.
-type words struct {
-	vpc   uint32 // a number for the VPC, from 1
-	peers *selectors
-	self  *selectors
-	ports *portLists
-}
-
 func newIndexer() *indexer {
 	return &indexer{
 		parts:    map[spec.VPCID]*part{},
-		linkEnds: map[spec.VPCID]*selectors{},
+		between:  newLinkRanks(),
 		prefixes: prefixes{known: map[netip.Prefix]bool{}},
 		terms:    map[string]*ast.Term{},
 	}
@@ -89,14 +80,13 @@ func (x *indexer) index(network *spec.Network, before map[spec.VPCID]*part) ast.
 	for prefix := range known {
 		x.prefixes.add(prefix)
 	}
-	links, ends := x.links(network)
+	links := x.links(network)
 	slices.Sort(x.ends)
 	x.ends = slices.Compact(x.ends)
 	return ast.NewObject(
 		pair("peers", x.peers(network)),
 		pair("onesided", x.onesided(network)),
 		pair("links", links),
-		pair("ends", ends),
 		pair("vpcs", ast.ObjectTerm(vpcs...)),
 	)
 }
@@ -105,7 +95,7 @@ func (x *indexer) part(v *spec.VPC, groups map[string]*spec.SecurityGroup, inwar
 	x.numbers++
 	x.current = &part{
 		vpc: v, groups: groups, inward: inward,
-		words: &words{vpc: x.numbers, peers: newSelectors(), self: newSelectors(), ports: newPortLists()},
+		words: newWords(x.numbers),
 	}
 	x.current.term = x.vpc(v, groups, inward)
 	slices.Sort(x.current.ends)
@@ -128,10 +118,10 @@ func (x *indexer) vpc(v *spec.VPC, groups map[string]*spec.SecurityGroup, entrie
 		g := groups[name]
 		var sides [][2]*ast.Term
 		if g.Ingress != nil {
-			sides = append(sides, pair("ingress", x.section(g, g.Ingress, &rules)))
+			sides = append(sides, pair("ingress", x.section(g, g.Ingress, &x.current.words.ingress, &rules)))
 		}
 		if g.Egress != nil {
-			sides = append(sides, pair("egress", x.section(g, g.Egress, &rules)))
+			sides = append(sides, pair("egress", x.section(g, g.Egress, &x.current.words.egress, &rules)))
 		}
 		indexed = append(indexed, [2]*ast.Term{x.str(name), ast.ObjectTerm(sides...)})
 	}
@@ -167,10 +157,12 @@ func (x *indexer) defaulting(v *spec.VPC, is string, at spec.Pos) *ast.Term {
 
 // section indexes one side of g and appends its rules to the VPC's: the rank of
 // a rule is its place there, so ranks of one side are in order of group name and
-// index.
-func (x *indexer) section(g *spec.SecurityGroup, s *spec.Section, rules *[]*ast.Term) *ast.Term {
+// index. Of rules that allow for good, the first is as good as all with the same
+// ports and peer.
+func (x *indexer) section(g *spec.SecurityGroup, s *spec.Section, side *sideWords, rules *[]*ast.Term) *ast.Term {
 	words := x.current.words
-	ranks := map[string]map[string][]*ast.Term{} // by ports, by peer
+	allow := map[string]map[string]*ast.Term{} // by ports, by peer
+	rest := map[string]map[string][]*ast.Term{}
 	for i := range s.Rules {
 		r := &s.Rules[i]
 		rank := ast.InternedTerm(len(*rules))
@@ -179,20 +171,25 @@ func (x *indexer) section(g *spec.SecurityGroup, s *spec.Section, rules *[]*ast.
 		if !found {
 			continue
 		}
-		if ranks[ports] == nil {
-			ranks[ports] = map[string][]*ast.Term{}
-		}
+		forGood := r.Action == spec.Allow && r.Until.IsZero()
 		for _, peer := range peersOf(r) {
 			key := words.peers.add(&peer)
 			x.addPrefixes(&peer)
-			ranks[ports][key] = append(ranks[ports][key], rank)
+			if !forGood {
+				side.rest.groups[g.Name] = true
+				side.rest.pairs.add(x, ports, key)
+				row := rowOf(rest, ports)
+				row[key] = append(row[key], rank)
+				continue
+			}
+			side.allow.groups[g.Name] = true
+			side.allow.pairs.add(x, ports, key)
+			if row := rowOf(allow, ports); row[key] == nil {
+				row[key] = rank
+			}
 		}
 	}
-	items := make([][2]*ast.Term, 0, len(ranks))
-	for ports, peers := range ranks {
-		items = append(items, [2]*ast.Term{x.str(ports), x.arrays(peers)})
-	}
-	section := [][2]*ast.Term{pair("rules", ast.ObjectTerm(items...))}
+	section := [][2]*ast.Term{pair("allow", x.objects(allow)), pair("rest", x.lists(rest))}
 	if s.Isolating() {
 		section = append(section, pair("isolating", ast.ObjectTerm(
 			pair("rule", x.str(string(g.VPC)+"/"+g.Name)),
@@ -217,11 +214,34 @@ func peersOf(r *spec.Rule) []spec.Peer {
 	return r.Peers
 }
 
-// arrays returns an object of arrays.
-func (x *indexer) arrays(m map[string][]*ast.Term) *ast.Term {
+// rowOf returns the row of a table under a key, a new one if there is none.
+func rowOf[V any](table map[string]map[string]V, key string) map[string]V {
+	row := table[key]
+	if row == nil {
+		row = map[string]V{}
+		table[key] = row
+	}
+	return row
+}
+
+// objects returns an object of objects.
+func (x *indexer) objects(m map[string]map[string]*ast.Term) *ast.Term {
 	items := make([][2]*ast.Term, 0, len(m))
-	for key, values := range m {
-		items = append(items, [2]*ast.Term{x.str(key), ast.ArrayTerm(values...)})
+	for key, row := range m {
+		items = append(items, [2]*ast.Term{x.str(key), x.object(row)})
+	}
+	return ast.ObjectTerm(items...)
+}
+
+// lists returns an object of objects of arrays.
+func (x *indexer) lists(m map[string]map[string][]*ast.Term) *ast.Term {
+	items := make([][2]*ast.Term, 0, len(m))
+	for key, row := range m {
+		lists := make([][2]*ast.Term, 0, len(row))
+		for k, values := range row {
+			lists = append(lists, [2]*ast.Term{x.str(k), ast.ArrayTerm(values...)})
+		}
+		items = append(items, [2]*ast.Term{x.str(key), ast.ObjectTerm(lists...)})
 	}
 	return ast.ObjectTerm(items...)
 }

@@ -106,32 +106,21 @@ func (x *indexer) entries(entries []entry) (list, targets *ast.Term) {
 		if byTarget[target] == nil {
 			byTarget[target] = map[string]map[string]*ast.Term{}
 		}
-		if byTarget[target][ports] == nil {
-			byTarget[target][ports] = map[string]*ast.Term{}
-		}
-		first := byTarget[target][ports]
+		first := rowOf(byTarget[target], ports)
 		for j := range e.from {
 			source := words.peers.add(&e.from[j])
 			x.addPrefixes(&e.from[j])
+			words.entries.add(x, ports, source)
 			if first[source] == nil {
 				first[source] = ast.InternedTerm(i)
 			}
 		}
 	}
-	return ast.ArrayTerm(terms...), x.targets(byTarget)
-}
-
-// targets returns ranks by target, ports and source as objects.
-func (x *indexer) targets(byTarget map[string]map[string]map[string]*ast.Term) *ast.Term {
 	rows := make(map[string]*ast.Term, len(byTarget))
 	for target, byPorts := range byTarget {
-		row := make(map[string]*ast.Term, len(byPorts))
-		for ports, bySource := range byPorts {
-			row[ports] = x.object(bySource)
-		}
-		rows[target] = x.object(row)
+		rows[target] = x.objects(byPorts)
 	}
-	return x.object(rows)
+	return ast.ArrayTerm(terms...), x.object(rows)
 }
 
 func (x *indexer) object(m map[string]*ast.Term) *ast.Term {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
@@ -59,17 +60,61 @@ type linkKey struct {
 	tenant   string // "" of a disconnect, whoever declares it
 }
 
-// links returns index.links, the Links in order of their paths, and
-// index.ends[a][b], the ranks of those between what has the key a and what has
-// the key b. Of Links that say the same there is only the first, so that a
-// decision looks up three at most for a pair of keys. Links that can match
-// nothing, since their ends are isolated, are left out.
-func (x *indexer) links(network *spec.Network) (links, ends *ast.Term) {
+// linkRanks finds the Links between two identities by what Links call them.
+type linkRanks struct {
+	ends map[spec.VPCID]*selectors   // of Links, in each VPC
+	rows map[string]map[string][]int // ranks between what has one key and what has another, both ways
+}
+
+func newLinkRanks() *linkRanks {
+	return &linkRanks{ends: map[spec.VPCID]*selectors{}, rows: map[string]map[string][]int{}}
+}
+
+// keys returns what Links call id.
+func (l *linkRanks) keys(id *inventory.Identity) []string {
+	ends := l.ends[id.VPC]
+	if ends == nil {
+		return nil
+	}
+	return ends.keys(id)
+}
+
+// ranks returns the ranks of the Links between what has some key of from and
+// what has some key of to, each once, in order.
+func (l *linkRanks) ranks(from, to []string) []int {
+	var ranks []int
+	for _, key := range from {
+		row := l.rows[key]
+		for _, other := range to {
+			ranks = append(ranks, row[other]...)
+		}
+	}
+	slices.Sort(ranks)
+	return slices.Compact(ranks)
+}
+
+// endsOf returns the ends of Links in a VPC.
+func (l *linkRanks) endsOf(id spec.VPCID) *selectors {
+	if l.ends[id] == nil {
+		l.ends[id] = newSelectors()
+	}
+	return l.ends[id]
+}
+
+func (l *linkRanks) add(from, to string, rank int) {
+	row := rowOf(l.rows, from)
+	row[to] = append(row[to], rank)
+}
+
+// links returns index.links, the Links in order of their paths, and notes which are
+// between whom. Of Links that say the same there is only the first, so that there
+// are three at most for a pair of keys. Links that can match nothing, since their
+// ends are isolated, are left out.
+func (x *indexer) links(network *spec.Network) *ast.Term {
 	sorted := slices.Clone(network.Links)
 	slices.SortStableFunc(sorted, func(a, b *spec.Link) int { return cmp.Compare(a.Path(), b.Path()) })
 	var terms []*ast.Term
 	known := map[linkKey]bool{}
-	ranks := map[string]map[string][]*ast.Term{}
 	for _, l := range sorted {
 		from, to := l.Between[0], l.Between[1]
 		tenant := tenantOf(l.VPC)
@@ -78,7 +123,7 @@ func (x *indexer) links(network *spec.Network) (links, ends *ast.Term) {
 			x.parts[from.VPC] == nil || x.parts[to.VPC] == nil {
 			continue
 		}
-		a, b := x.endsOf(from.VPC).addEnd(&from), x.endsOf(to.VPC).addEnd(&to)
+		a, b := x.between.endsOf(from.VPC).addEnd(&from), x.between.endsOf(to.VPC).addEnd(&to)
 		key := linkKey{from: a, to: b}
 		if l.Connect {
 			key.tenant = tenant
@@ -86,36 +131,17 @@ func (x *indexer) links(network *spec.Network) (links, ends *ast.Term) {
 		if known[key] {
 			continue
 		}
-		rank := ast.InternedTerm(len(terms))
+		rank := len(terms)
 		terms = append(terms, x.link(l, tenant))
-		x.addRank(ranks, a, b, rank)
+		x.between.add(a, b, rank)
 		known[key] = true
 		if a != b {
-			x.addRank(ranks, b, a, rank)
+			x.between.add(b, a, rank)
 			key.from, key.to = b, a
 			known[key] = true
 		}
 	}
-	rows := make([][2]*ast.Term, 0, len(ranks))
-	for key, row := range ranks {
-		rows = append(rows, [2]*ast.Term{x.str(key), x.arrays(row)})
-	}
-	return ast.ArrayTerm(terms...), ast.ObjectTerm(rows...)
-}
-
-// endsOf returns the ends of Links in a VPC.
-func (x *indexer) endsOf(id spec.VPCID) *selectors {
-	if x.linkEnds[id] == nil {
-		x.linkEnds[id] = newSelectors()
-	}
-	return x.linkEnds[id]
-}
-
-func (*indexer) addRank(ranks map[string]map[string][]*ast.Term, from, to string, rank *ast.Term) {
-	if ranks[from] == nil {
-		ranks[from] = map[string][]*ast.Term{}
-	}
-	ranks[from][to] = append(ranks[from][to], rank)
+	return ast.ArrayTerm(terms...)
 }
 
 func (x *indexer) link(l *spec.Link, tenant string) *ast.Term {

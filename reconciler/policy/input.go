@@ -16,48 +16,42 @@ func (p *Policy) queryInput(passed int, q Query) *ast.Term {
 	if passed > 0 {
 		lastEnd = p.ends[passed-1]
 	}
-	return ast.ObjectTerm(
-		pair("src", p.identityInput(q.Src)),
-		pair("dst", p.identityInput(q.Dst)),
-		pair("proto", ast.StringTerm(protoName(q.Proto))),
+	src, dst := p.identityPart(q.Src), p.identityPart(q.Dst)
+	ingress, restIn := p.sideInput(q.Dst, q.Src, q, ingressWords)
+	egress, restOut := p.sideInput(q.Src, q.Dst, q, egressWords)
+	input := ast.NewObject(
+		pair("src", src.term),
+		pair("dst", dst.term),
+		pair("proto", ast.InternedTerm(protoName(q.Proto))),
 		pair("port", ast.InternedTerm(int(q.Port))),
-		pair("peers", ast.ObjectTerm(
-			pair("src", p.peersInput(q.Src, q.Dst)),
-			pair("dst", p.peersInput(q.Dst, q.Src)),
-		)),
-		pair("ports", ast.ObjectTerm(
-			pair("src", p.portsInput(q.Src, q)),
-			pair("dst", p.portsInput(q.Dst, q)),
-		)),
+		pair("exceptions", exceptionsInput(p.between.ranks(src.ends, dst.ends), restIn, restOut)),
 		pair("now", number(lastEnd)),
 	)
-}
-
-// identityInput returns input.src or input.dst.
-func (p *Policy) identityInput(id *inventory.Identity) *ast.Term {
-	return p.cached(inputKey{identity: id.ID}, func() *ast.Term { return p.identityTerm(id) })
-}
-
-// peersInput returns the keys of the peers in the rules of self's VPC that
-// select other.
-func (p *Policy) peersInput(self, other *inventory.Identity) *ast.Term {
-	words := p.words(self.VPC)
-	if words == nil {
-		return ast.InternedEmptyArray
+	for _, allowing := range [...][2]*ast.Term{
+		pair("ingress", ingress), pair("egress", egress), pair("entries", p.entriesInput(q)),
+	} {
+		if allowing[1] != ast.InternedEmptyObject {
+			input.Insert(allowing[0], allowing[1])
+		}
 	}
-	return p.cached(inputKey{identity: other.ID, vpc: words.vpc}, func() *ast.Term {
-		return stringsTerm(words.peers.keys(other))
-	})
+	return ast.NewTerm(input)
 }
 
-// portsInput returns the keys of the ports in the rules of self's VPC that hold
-// the port of q.
-func (p *Policy) portsInput(self *inventory.Identity, q Query) *ast.Term {
-	words := p.words(self.VPC)
-	if words == nil {
-		return ast.InternedEmptyArray
+// exceptionsInput returns input.exceptions: the ranks of Links, and the pairs of
+// rules that deny or end; or the empty object if there are none.
+func exceptionsInput(links []int, ingress, egress *ast.Term) *ast.Term {
+	if len(links) == 0 && ingress == ast.InternedEmptyObject && egress == ast.InternedEmptyObject {
+		return ast.InternedEmptyObject
 	}
-	return words.ports.holding(q.Proto, q.Port)
+	return ast.ObjectTerm(pair("links", ranksTerm(links)), pair("ingress", ingress), pair("egress", egress))
+}
+
+// inputPart is what is kept of an identity for the input: of its own, or of its
+// keys in the words of a VPC.
+type inputPart struct {
+	term  *ast.Term // src or dst
+	ends  []string  // what Links call it
+	peers *keySet   // the peers in the rules of the VPC that select it
 }
 
 // inputKey finds a part of the input: an identity's own, or with the number of a
@@ -69,21 +63,63 @@ type inputKey struct {
 
 // cached returns the part under k, which build makes if it is not there. What
 // an identity that is not interned says is not kept.
-func (p *Policy) cached(k inputKey, build func() *ast.Term) *ast.Term {
+func (p *Policy) cached(k inputKey, build func() *inputPart) *inputPart {
 	if k.identity == 0 {
 		return build()
 	}
 	hash := mix(uint64(k.vpc)<<32 | uint64(k.identity))
-	if t := p.inputs.get(hash, k); t != nil {
-		return t
+	if part := p.inputs.get(hash, k); part != nil {
+		return part
 	}
-	t := build()
-	p.inputs.put(hash, k, t)
-	return t
+	part := build()
+	p.inputs.put(hash, k, part)
+	return part
 }
 
-// identityTerm returns an identity with its keys: what Links, Ingresses and
-// Services of its VPC call it.
+func (p *Policy) identityPart(id *inventory.Identity) *inputPart {
+	return p.cached(inputKey{identity: id.ID}, func() *inputPart {
+		return &inputPart{term: p.identityTerm(id), ends: p.between.keys(id)}
+	})
+}
+
+// peers returns the keys of other in the rules of a VPC.
+func (p *Policy) peers(words *words, other *inventory.Identity) *keySet {
+	return p.cached(inputKey{identity: other.ID, vpc: words.vpc}, func() *inputPart {
+		return &inputPart{peers: newKeySet(words.peers.keys(other))}
+	}).peers
+}
+
+func ingressWords(w *words) *sideWords { return &w.ingress }
+func egressWords(w *words) *sideWords  { return &w.egress }
+
+// sideInput returns input.ingress or input.egress, and the same of
+// input.exceptions: the pairs of ports and peer, in the rules of self's VPC, that
+// hold the port of q and select other.
+func (p *Policy) sideInput(self, other *inventory.Identity, q Query, side func(*words) *sideWords) (allow, rest *ast.Term) {
+	words := p.words(self.VPC)
+	if words == nil {
+		return ast.InternedEmptyObject, ast.InternedEmptyObject
+	}
+	ports := words.ports.holding(q.Proto, q.Port)
+	if len(ports) == 0 {
+		return ast.InternedEmptyObject, ast.InternedEmptyObject
+	}
+	peers, of := p.peers(words, other), side(words)
+	return of.allow.holding(self, ports, peers), of.rest.holding(self, ports, peers)
+}
+
+// entriesInput returns input.entries: the pairs of ports and source, in what lets
+// the outside in to dst's VPC, that hold the port of q and src, if that lies outside.
+func (p *Policy) entriesInput(q Query) *ast.Term {
+	words := p.words(q.Dst.VPC)
+	if words == nil || !q.Src.Outside {
+		return ast.InternedEmptyObject
+	}
+	return words.entries.holding(words.ports.holding(q.Proto, q.Port), p.peers(words, q.Src))
+}
+
+// identityTerm returns an identity with its keys: what Ingresses and Services of
+// its VPC call it.
 func (p *Policy) identityTerm(id *inventory.Identity) *ast.Term {
 	if id.Outside {
 		return ast.ObjectTerm(
@@ -102,21 +138,22 @@ func (p *Policy) identityTerm(id *inventory.Identity) *ast.Term {
 		pair("subnet", ast.StringTerm(id.Subnet)),
 		pair("groups", stringsTerm(id.Groups)),
 		pair("labels", ast.ObjectTerm(labels...)),
-		pair("keys", stringsTerm(p.selfKeys(id))),
+		pair("keys", stringsTerm(p.targetKeys(id))),
 	)
+}
+
+// targetKeys returns what Ingresses and Services of its VPC call id.
+func (p *Policy) targetKeys(id *inventory.Identity) []string {
+	if words := p.words(id.VPC); words != nil {
+		return words.self.keys(id)
+	}
+	return nil
 }
 
 // selfKeys returns what Links, Ingresses and Services of its VPC call id.
 func (p *Policy) selfKeys(id *inventory.Identity) []string {
-	words := p.words(id.VPC)
-	if words == nil {
-		return nil
-	}
-	keys := words.self.keys(id)
-	if ends := p.linkEnds[id.VPC]; ends != nil {
-		keys = append(keys, ends.keys(id)...)
-		slices.Sort(keys)
-	}
+	keys := append(p.targetKeys(id), p.between.keys(id)...)
+	slices.Sort(keys)
 	return slices.Compact(keys)
 }
 
@@ -124,6 +161,17 @@ func stringsTerm(values []string) *ast.Term {
 	terms := make([]*ast.Term, len(values))
 	for i, v := range values {
 		terms[i] = ast.StringTerm(v)
+	}
+	return ast.ArrayTerm(terms...)
+}
+
+func ranksTerm(ranks []int) *ast.Term {
+	if len(ranks) == 0 {
+		return ast.InternedEmptyArray
+	}
+	terms := make([]*ast.Term, len(ranks))
+	for i, rank := range ranks {
+		terms[i] = ast.InternedTerm(rank)
 	}
 	return ast.ArrayTerm(terms...)
 }

@@ -22,7 +22,7 @@ const admissionFile = "system/admission.rego"
 func TestEveryBranchDecides(t *testing.T) {
 	network := table().peer("acme/prod", "globex/prod").network
 	whole := compileTree(t, network, admissionText(t))
-	cases := append(decideCases(whole), peeringCases(whole)...)
+	cases := allCases(whole)
 	for _, mutant := range mutants(t) {
 		t.Run(mutant.name, func(t *testing.T) {
 			p, err := policy.Compile("r1", network, fstest.MapFS{
@@ -87,7 +87,7 @@ func askedInputs(whole *policy.Policy) []askedInput {
 		d, err := whole.EvalInput(input)
 		return askedInput{input, d, err == nil}
 	}
-	for _, c := range append(decideCases(whole), peeringCases(whole)...) {
+	for _, c := range allCases(whole) {
 		input := whole.InputTerm(query(c.src, c.dst, c.port))
 		complete = append(complete, ask(input))
 		for _, b := range brokenInputs(input) {

@@ -22,8 +22,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/spec"
@@ -37,13 +35,13 @@ type Policy struct {
 	embedded  bool                   // the system is the embedded one
 	inward    map[spec.VPCID][]entry // what lets the outside in
 	parts     map[spec.VPCID]*part
-	linkEnds  map[spec.VPCID]*selectors
+	between   *linkRanks
 	numbers   uint32 // that words have had
 	prefixes  prefixes
 	ends      []int64 // each `until` of the network once, in seconds since 1970, sorted
 	evaluator *evaluator
 
-	inputs    *cache[inputKey, ast.Term]
+	inputs    *cache[inputKey, inputPart]
 	decisions *cache[decisionKey, cachedDecision]
 
 	hits, misses, errors, timeouts atomic.Uint64
@@ -112,12 +110,12 @@ func compile(rev string, network *spec.Network, modules fs.FS, before *Policy) (
 		embedded:  modules == nil || !hasDir(modules, "system"),
 		inward:    x.inward,
 		parts:     x.parts,
-		linkEnds:  x.linkEnds,
+		between:   x.between,
 		numbers:   x.numbers,
 		prefixes:  x.prefixes,
 		ends:      x.ends,
 		evaluator: evaluator,
-		inputs:    newCache[inputKey, ast.Term](cachedInputs),
+		inputs:    newCache[inputKey, inputPart](cachedInputs),
 		decisions: newCache[decisionKey, cachedDecision](cachedDecisions),
 	}, nil
 }

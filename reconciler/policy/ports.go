@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
@@ -20,8 +18,8 @@ const anyPort = "any"
 // Rego finds the rules; which of them hold a port is looked up here.
 type portLists struct {
 	known  map[string]bool
-	any    []*ast.Term                 // the key anyPort, if some rule has it
-	single map[protoPort][]*ast.Term   // the keys with just this port
+	any    []string                    // the key anyPort, if some rule has it
+	single map[protoPort][]string      // the keys with just this port
 	ranges map[packet.Proto][]portKeys // the keys with a range
 }
 
@@ -32,13 +30,13 @@ type protoPort struct {
 
 type portKeys struct {
 	lo, hi uint16
-	key    *ast.Term
+	key    string
 }
 
 func newPortLists() *portLists {
 	return &portLists{
 		known:  map[string]bool{},
-		single: map[protoPort][]*ast.Term{},
+		single: map[protoPort][]string{},
 		ranges: map[packet.Proto][]portKeys{},
 	}
 }
@@ -53,33 +51,32 @@ func (l *portLists) add(r *spec.Rule) (key string, found bool) {
 		return key, true
 	}
 	l.known[key] = true
-	term := ast.StringTerm(key)
 	if r.AnyPort {
-		l.any = append(l.any, term)
+		l.any = append(l.any, key)
 		return key, true
 	}
 	for _, p := range r.Ports {
 		proto := protoNumber(p.Proto)
 		if p.Lo != p.Hi {
-			l.ranges[proto] = append(l.ranges[proto], portKeys{lo: p.Lo, hi: p.Hi, key: term})
+			l.ranges[proto] = append(l.ranges[proto], portKeys{lo: p.Lo, hi: p.Hi, key: key})
 			continue
 		}
 		at := protoPort{proto, p.Lo}
-		l.single[at] = append(l.single[at], term)
+		l.single[at] = append(l.single[at], key)
 	}
 	return key, true
 }
 
 // holding returns the keys that hold the port. A protocol that rules have no
 // name for is held by anyPort alone.
-func (l *portLists) holding(proto packet.Proto, port uint16) *ast.Term {
+func (l *portLists) holding(proto packet.Proto, port uint16) []string {
 	keys := slices.Concat(l.any, l.single[protoPort{proto, port}])
 	for _, r := range l.ranges[proto] {
 		if r.lo <= port && port <= r.hi {
 			keys = append(keys, r.key)
 		}
 	}
-	return ast.ArrayTerm(keys...)
+	return keys
 }
 
 // portsText returns a rule's ports as one text, the same for the same list.

@@ -12,7 +12,7 @@ import (
 // unread are the fields of the input that the admission policy has no use for;
 // they are there for an operator's.
 var unread = map[string]bool{
-	"src.labels": true, "dst.labels": true, "proto": true, "port": true,
+	"src.labels": true, "dst.labels": true, "src.keys": true, "proto": true, "port": true,
 }
 
 // TestMissingInputNeverAllows takes each field of the input away, and then makes
@@ -21,7 +21,7 @@ var unread = map[string]bool{
 func TestMissingInputNeverAllows(t *testing.T) {
 	p := table().peer("acme/prod", "globex/prod").compile(t)
 	mattered := map[string]bool{}
-	for _, c := range append(decideCases(p), peeringCases(p)...) {
+	for _, c := range allCases(p) {
 		q := query(c.src, c.dst, c.port)
 		whole := p.Decide(now, q)
 		for name, input := range brokenInputs(p.InputTerm(q)) {
@@ -39,7 +39,7 @@ func TestMissingInputNeverAllows(t *testing.T) {
 			}
 		}
 	}
-	for name := range brokenInputs(p.InputTerm(query(endpoint("acme/prod/web"), endpoint("acme/prod/web"), "tcp/1"))) {
+	for name := range brokenInputs(p.InputTerm(query(endpoint("acme/prod/web"), endpoint("acme/prod/web"), "tcp/4"))) {
 		if !unread[name] && !mattered[name] {
 			t.Errorf("no case is allowed only with %s", name)
 		}
@@ -50,19 +50,36 @@ func TestMissingInputNeverAllows(t *testing.T) {
 // deny needs: then nothing may be allowed at all.
 func TestMissingInputMissesNoDeny(t *testing.T) {
 	p := table().peer("acme/prod", "globex/prod").compile(t)
-	for _, c := range append(decideCases(p), peeringCases(p)...) {
-		names := []string{"now", "src.keys", "dst.keys"}
-		if !c.src.Outside { // what lies outside has no rules
-			names = append(names, "src.groups", "peers.src", "ports.src")
+	tried := map[string]bool{}
+	for _, c := range allCases(p) {
+		input := p.InputTerm(query(c.src, c.dst, c.port))
+		broken := brokenInputs(input)
+		names := []string{"exceptions"}
+		has := func(list string) bool {
+			found, err := input.Value.Find(ast.Ref{ast.StringTerm("exceptions"), ast.StringTerm(list)})
+			names = append(names, "exceptions."+list)
+			return err == nil && found.Compare(ast.NewObject()) != 0
 		}
-		if !c.dst.Outside {
-			names = append(names, "dst.groups", "peers.dst", "ports.dst")
+		if broken["exceptions.links"] != nil {
+			has("links")
+			if has("ingress") {
+				names = append(names, "now", "dst.groups")
+			}
+			if has("egress") {
+				names = append(names, "now", "src.groups")
+			}
 		}
 		for _, name := range names {
-			d, err := p.EvalInput(brokenInputs(p.InputTerm(query(c.src, c.dst, c.port)))[name])
+			tried[name] = true
+			d, err := p.EvalInput(broken[name])
 			if err == nil && d.Verdict == policy.Allow {
 				t.Errorf("%s: without %s it is allowed", c.name, name)
 			}
+		}
+	}
+	for _, name := range []string{"exceptions.links", "exceptions.ingress", "exceptions.egress", "now", "src.groups", "dst.groups"} {
+		if !tried[name] {
+			t.Errorf("no case is tried without %s", name)
 		}
 	}
 }

@@ -46,11 +46,17 @@ func (s *Session) laneOfSet(set PortSet) *Lane {
 	return nil
 }
 
-// newLane returns a lane for a session.
+// newLane returns a lane for a session, allocated together with what is small and
+// its own.
 func newLane(s *Session, set PortSet, label wireLabel) *Lane {
-	l := &Lane{Set: set, label: label, Path: newPath(s, set, label)}
-	l.seen = make([]hopCount, len(l.Path.Hops))
-	return l
+	l := new(struct {
+		Lane
+		hops [maxHops]*inventory.Host
+		seen [maxHops]hopCount
+	})
+	l.Set, l.label, l.Path = set, label, newPath(l.hops[:0], s, set, label)
+	l.Lane.seen = l.seen[:len(l.Path.Hops)]
+	return &l.Lane
 }
 
 // putLane gives a session a lane.

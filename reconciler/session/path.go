@@ -76,9 +76,12 @@ func GatewayMAC() packet.MAC { return gatewayMAC }
 // TCP and UDP, the code field for ICMP echo.
 type wireLabel uint16
 
-// newPath returns the path of a session for the client ports of set. The label is
-// not used on one host.
-func newPath(s *Session, set PortSet, label wireLabel) Path {
+// maxHops is how many hops the longest path has.
+const maxHops = 2
+
+// newPath returns the path of a session for the client ports of set; its hops take
+// the room of an empty list. The label is not used on one host.
+func newPath(room []*inventory.Host, s *Session, set PortSet, label wireLabel) Path {
 	client, server := s.Client, s.Server
 	v := View{Src: client.IP, Dst: server.IP, SrcPort: set}
 	if s.Key.Proto != packet.ICMP {
@@ -87,7 +90,7 @@ func newPath(s *Session, set PortSet, label wireLabel) Path {
 	first := Leg{Near: End{View: v}, Far: End{View: v, Port: client.Port, MAC: gatewayMAC, Peer: client.MAC}}
 	last := Leg{Near: End{View: v, Port: server.Port, MAC: gatewayMAC, Peer: server.MAC}, Far: End{View: v}}
 	if client.Host == server.Host {
-		return Path{Hops: []*inventory.Host{client.Host}, Legs: []Leg{first, last}}
+		return Path{Hops: append(room, client.Host), Legs: []Leg{first, last}}
 	}
 	w := View{Src: client.Host.Uplink.Addr.Addr(), Dst: server.Host.Uplink.Addr.Addr()}
 	if s.Key.Proto == packet.ICMP {
@@ -96,7 +99,7 @@ func newPath(s *Session, set PortSet, label wireLabel) Path {
 		w.SrcPort, w.DstPort = set.raised(), uint16(label)
 	}
 	wire := Leg{Wire: true, Near: wireEnd(client.Host, w), Far: wireEnd(server.Host, w)}
-	return Path{Hops: []*inventory.Host{client.Host, server.Host}, Legs: []Leg{first, wire, last}}
+	return Path{Hops: append(room, client.Host, server.Host), Legs: []Leg{first, wire, last}}
 }
 
 func wireEnd(h *inventory.Host, v View) End {

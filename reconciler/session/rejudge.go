@@ -50,7 +50,7 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 		return t.cut(now, s, EndPolicy)
 	}
 	for _, l := range s.Lanes {
-		l.Path = newPath(s, l.Set, l.label)
+		l.Path = newPath(nil, s, l.Set, l.label)
 	}
 	if s.CrossHost() && s.intruded() {
 		return t.redraw(now, s)
@@ -87,7 +87,7 @@ func (t *Table) close(now time.Time, s *Session, why EndReason) []Effect {
 }
 
 func closingOf(s *Session) *closing {
-	c := &closing{waiting: make(map[uint64]bool), pair: s.pair()}
+	c := &closing{session: s.ID, waiting: make(map[uint64]bool), pair: s.pair()}
 	for _, l := range s.Lanes {
 		for _, h := range l.Path.Hops {
 			c.waiting[h.DPID] = true
@@ -114,6 +114,7 @@ func (t *Table) confirmed(now time.Time, dpid uint64, which func(token uint64) b
 }
 
 func (t *Table) release(now time.Time, c *closing) {
+	delete(t.disowned, c.session) // no switch holds anything of it
 	for _, l := range c.labels {
 		t.labels.release(now, c.pair, l)
 	}

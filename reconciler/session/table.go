@@ -57,7 +57,7 @@ type Table struct {
 	closing   map[uint64]*closing // by token
 	lost      map[uint64]bool     // DPIDs of SwitchLost
 	intruded  map[uint64]bool     // cookies of sessions to redraw when no switch of theirs is lost
-	disowned  map[uint64]bool     // cookies of adopted sessions that ended
+	disowned  map[uint64]bool     // cookies of adopted sessions that ended, until all switches confirmed it
 	forbidden *forbidden
 
 	pending map[pendingKey]*pending
@@ -113,6 +113,7 @@ type dropKey struct {
 // closing is a session whose flows are being deleted: its labels are free when
 // every hop has confirmed.
 type closing struct {
+	session uint64          // cookie
 	waiting map[uint64]bool // DPIDs
 	pair    pair
 	labels  []wireLabel

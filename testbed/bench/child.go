@@ -89,9 +89,9 @@ func (c *child) await(ctx context.Context, what string, ready func() error) erro
 		select {
 		case <-time.After(askEvery):
 		case <-c.done:
-			return fmt.Errorf("wait for %s: %s ended: %s", what, c.name, c.log.tail(2000))
+			return fmt.Errorf("wait for %s: %s ended:\n%s", what, c.name, c.log.tail(2000))
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w (%w): %s", what, context.Cause(ctx), err, c.log.tail(2000))
+			return fmt.Errorf("wait for %s: %w (%w):\n%s", what, context.Cause(ctx), err, c.log.tail(2000))
 		}
 	}
 }

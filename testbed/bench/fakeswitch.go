@@ -122,15 +122,21 @@ func (s *fakeSwitch) flowMod(b []byte) {
 	s.flows.apply(b)
 }
 
-// multipart answers with the flows, or with nothing.
+// Where a flow statistics request has what it asks for (OpenFlow 1.3.5, 7.3.5.2).
+const askedTableAt, askedCookieAt, askedMaskAt, askedEnd = 16, 32, 40, 48
+
+// multipart answers with the flows that are asked for, or with nothing.
 func (s *fakeSwitch) multipart(h openflow.Header, b []byte) {
 	typ, _, err := openflow.DecodeMultipart(b)
 	if err != nil {
 		return
 	}
 	parts := [][]byte{nil}
-	if typ == openflow.MultipartFlow {
-		parts = s.flows.stats()
+	if typ == openflow.MultipartFlow && len(b) >= askedEnd {
+		parts = s.flows.stats(openflow.StatsFilter{
+			Table:  openflow.TableID(b[askedTableAt]),
+			Cookie: binary.BigEndian.Uint64(b[askedCookieAt:]), CookieMask: binary.BigEndian.Uint64(b[askedMaskAt:]),
+		})
 	}
 	for i, p := range parts {
 		head := []byte{byte(typ >> 8), byte(typ), 0, 0, 0, 0, 0, 0}
@@ -267,15 +273,20 @@ func (t *flowTable) change(b []byte) {
 	}
 }
 
-// stats are the bodies of a flow statistics reply (OpenFlow 1.3.5, 7.3.5.2).
-// Each flow has counted more packets than at the call before.
-func (t *flowTable) stats() [][]byte {
+// stats are the bodies of a flow statistics reply (OpenFlow 1.3.5, 7.3.5.2) with
+// the flows that filter selects. Each has counted more packets than at the call
+// before.
+func (t *flowTable) stats(filter openflow.StatsFilter) [][]byte {
 	const limit = 60 << 10
 	t.settle()
 	t.polls++
 	var parts [][]byte
 	var b []byte
 	for _, m := range t.byKey {
+		cookie, table := binary.BigEndian.Uint64(m[8:]), openflow.TableID(m[24])
+		if (cookie^filter.Cookie)&filter.CookieMask != 0 || filter.Table != openflow.AllTables && filter.Table != table {
+			continue
+		}
 		if len(b) > limit {
 			parts, b = append(parts, b), nil
 		}

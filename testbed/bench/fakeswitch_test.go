@@ -13,11 +13,13 @@ import (
 	"github.com/daolinet/daolinet/reconciler/packet"
 )
 
+var everything = openflow.StatsFilter{Table: openflow.AllTables}
+
 // dump reads what a flow table answers as a switch's statistics are read.
-func dump(t *testing.T, ft *flowTable) []openflow.FlowStats {
+func dump(t *testing.T, ft *flowTable, filter openflow.StatsFilter) []openflow.FlowStats {
 	t.Helper()
 	var all []openflow.FlowStats
-	for _, body := range ft.stats() {
+	for _, body := range ft.stats(filter) {
 		head := []byte{0, byte(openflow.MultipartFlow), 0, 0, 0, 0, 0, 0}
 		var err error
 		if all, err = openflow.AppendFlowStats(all, appendMessage(nil, openflow.TypeMultipartReply, 1, append(head, body...))); err != nil {
@@ -37,7 +39,7 @@ func TestFlowTableTellsTheFlowsThatItWasGiven(t *testing.T) {
 	apply(openflow.Add(first))
 	apply(openflow.Add(second))
 	apply(openflow.Add(second)) // the same again
-	one, two := dump(t, ft), dump(t, ft)
+	one, two := dump(t, ft, everything), dump(t, ft, everything)
 	if len(one) != 2 || len(two) != 2 {
 		t.Fatalf("the table tells %d, then %d flows; want 2", len(one), len(two))
 	}
@@ -49,19 +51,33 @@ func TestFlowTableTellsTheFlowsThatItWasGiven(t *testing.T) {
 	if two[0].Packets <= one[0].Packets || two[0].Bytes <= one[0].Bytes {
 		t.Errorf("counters went from %d to %d packets; want them to rise", one[0].Packets, two[0].Packets)
 	}
+	for _, c := range []struct {
+		filter openflow.StatsFilter
+		want   int
+	}{
+		{openflow.StatsFilter{Table: first.Table}, 2},
+		{openflow.StatsFilter{Table: first.Table + 1}, 0},
+		{openflow.StatsFilter{Table: openflow.AllTables, Cookie: first.Cookie, CookieMask: ^uint64(0)}, 1},
+		{openflow.StatsFilter{Table: openflow.AllTables, Cookie: first.Cookie, CookieMask: 0xff << 56}, 2},
+		{openflow.StatsFilter{Table: openflow.AllTables, Cookie: 0, CookieMask: 0xff << 56}, 0},
+	} {
+		if n := len(dump(t, ft, c.filter)); n != c.want {
+			t.Errorf("the table tells %d flows of %+v; want %d", n, c.filter, c.want)
+		}
+	}
 	apply(openflow.DeleteByCookie(first.Cookie, ^uint64(0)))
-	if left := dump(t, ft); len(left) != 1 || left[0].Cookie != second.Cookie {
+	if left := dump(t, ft, everything); len(left) != 1 || left[0].Cookie != second.Cookie {
 		t.Errorf("after a deletion by cookie the table tells %+v; want the other flow", left)
 	}
 	third := second
 	third.Cookie++
 	apply(openflow.Add(third)) // in the place of the second
 	apply(openflow.DeleteByCookie(second.Cookie, ^uint64(0)))
-	if left := dump(t, ft); len(left) != 1 || left[0].Cookie != third.Cookie {
+	if left := dump(t, ft, everything); len(left) != 1 || left[0].Cookie != third.Cookie {
 		t.Errorf("after a flow took another's place and that was deleted by its cookie, the table tells %+v; want the new one", left)
 	}
 	apply(openflow.DeleteStrict(third))
-	if left := dump(t, ft); len(left) != 0 {
+	if left := dump(t, ft, everything); len(left) != 0 {
 		t.Errorf("after a strict deletion the table tells %+v; want nothing", left)
 	}
 }
@@ -73,10 +89,10 @@ func TestFlowTableParts(t *testing.T) {
 		m.Flow.Match.L4Dst = openflow.Exact(port)
 		ft.apply(openflow.AppendFlowMod(nil, 1, &m))
 	}
-	if parts := ft.stats(); len(parts) < 2 {
+	if parts := ft.stats(everything); len(parts) < 2 {
 		t.Errorf("2000 flows come in %d part; want several", len(parts))
 	}
-	if n := len(dump(t, ft)); n != 2000 {
+	if n := len(dump(t, ft, everything)); n != 2000 {
 		t.Errorf("the table tells %d flows; want 2000", n)
 	}
 }

@@ -196,9 +196,9 @@ func (o *ours) connect(ctx context.Context, openflowAddr, hostsAddr string) erro
 				return fmt.Errorf("the controller refused an endpoint: %s", problem)
 			}
 		case <-o.process.done:
-			return fmt.Errorf("the controller ended: %s", o.process.log.tail(2000))
+			return fmt.Errorf("the controller ended:\n%s", o.process.log.tail(2000))
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the hosts to be acknowledged: %w: %s", context.Cause(ctx), o.process.log.tail(2000))
+			return fmt.Errorf("wait for the hosts to be acknowledged: %w:\n%s", context.Cause(ctx), o.process.log.tail(2000))
 		}
 	}
 	return nil

@@ -55,7 +55,8 @@ func (t Target) String() string {
 func (r Row) cells() [5]string {
 	value, note := r.Value.String(), r.Note
 	if r.Err != nil {
-		value, note = "-", r.Err.Error()
+		value = "-"
+		note, _, _ = strings.Cut(r.Err.Error(), "\n") // the rest are programs' logs
 	}
 	return [5]string{r.Name, value, r.Target.String(), string(r.Verdict()), note}
 }

@@ -70,10 +70,10 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// rate runs batches of an operation for about d and returns operations a
-// second. The batch returns how many it did.
+// rate runs batches of an operation for about d of CPU time and returns
+// operations a second of it. The batch returns how many it did.
 func rate(ctx context.Context, d time.Duration, batch func() (int, error)) (float64, error) {
-	n, begin := 0, time.Now()
+	n, begin := 0, cpuTime()
 	for {
 		done, err := batch()
 		if err != nil {
@@ -83,7 +83,7 @@ func rate(ctx context.Context, d time.Duration, batch func() (int, error)) (floa
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		if spent := time.Since(begin); spent >= d {
+		if spent := cpuTime() - begin; spent >= d {
 			return float64(n) / spent.Seconds(), nil
 		}
 	}

@@ -26,7 +26,7 @@ type Effort struct {
 
 // Full is the effort behind published numbers.
 func Full() Effort {
-	return Effort{Rounds: 5, Round: 1500 * time.Millisecond, Core: 500 * time.Millisecond, Sessions: 10_000, Tenants: 1000, Edits: 20}
+	return Effort{Rounds: 5, Round: 1500 * time.Millisecond, Core: 500 * time.Millisecond, Sessions: 10_000, Tenants: 1000, Edits: 10}
 }
 
 // Smoke is enough to see that all measures something.
@@ -59,7 +59,7 @@ func Measurements() []Measurement {
 		{"sessions", []string{"sessions-one-switch"}, measureSessions},
 		{"connect", []string{"connect-cross-host", "connect-one-host"}, measureConnect},
 		{"flood", []string{"flood-first-packet-p99", "flood-first-packet-lost"}, measureFlood},
-		{"scale", []string{"scale-endpoint-memory", "scale-session-memory", "scale-delta"}, measureScale},
+		{"scale", []string{"scale-endpoint-memory", "scale-session-memory", "scale-delta", "scale-audit"}, measureScale},
 		{"scale-packets", []string{"scale-first-packet-p50", "scale-first-packet-p99", "scale-first-packet-lost", "scale-controller"}, measureScalePackets},
 	}
 }
@@ -143,6 +143,9 @@ func Run(ctx context.Context, o Options) (rows []Row, err error) {
 			return nil, ctx.Err()
 		}
 		fmt.Fprintf(e.Progress, "%-10s %.1f s\n", m.Name, time.Since(begin).Seconds())
+		if failed != nil {
+			fmt.Fprintf(e.Progress, "%-10s failed: %v\n", m.Name, failed)
+		}
 		if err := collect(found, lines, m, values, failed); err != nil {
 			return nil, err
 		}

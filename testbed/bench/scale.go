@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"runtime"
+	"slices"
 
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
@@ -77,15 +80,15 @@ func heap() float64 {
 }
 
 // measureScale is what a full host costs the engine: memory per endpoint and per
-// session, and the CPU time of a change of one endpoint while they all live,
-// garbage collection included.
+// session, and the CPU time of a change of one endpoint, and of an audit of the
+// host's switch, while they all live, garbage collection included.
 func measureScale(ctx context.Context, e *Env) ([]Value, error) {
 	pol, err := compile("r1", oneTenant())
 	if err != nil {
 		return nil, err
 	}
 	sessions := e.Effort.Sessions
-	var perEndpoint, perSession, deltas []float64
+	var perEndpoint, perSession, deltas, audits []float64
 	for range e.Effort.Rounds {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -106,12 +109,17 @@ func measureScale(ctx context.Context, e *Env) ([]Value, error) {
 			return nil, err
 		}
 		deltas = append(deltas, d)
+		if d, err = auditFullHost(c, hosts[0].DPID, 3); err != nil {
+			return nil, err
+		}
+		audits = append(audits, d)
 	}
 	what := fmt.Sprintf("%d endpoints on one of %d hosts, %d sessions between hosts", scaleEndpoints, scaleHosts, sessions)
 	return []Value{
 		{Line: "scale-endpoint-memory", Quantity: Quantity{median(perEndpoint), Kilobytes}, Note: what},
 		{Line: "scale-session-memory", Quantity: Quantity{median(perSession), Kilobytes}, Note: what},
 		{Line: "scale-delta", Quantity: Quantity{median(deltas), Milliseconds}, Note: what},
+		{Line: "scale-audit", Quantity: Quantity{median(audits), Milliseconds}, Note: what},
 	}, nil
 }
 
@@ -135,4 +143,38 @@ func changeEndpoints(ctx context.Context, c *core, n int) (float64, error) {
 		return 0, errors.New("an endpoint that comes and goes cut sessions of others, or had no flows")
 	}
 	return spent.Seconds() * 1000 / float64(2*n), nil
+}
+
+// auditParts is in how many parts a switch's flows are counted and audited here;
+// the sum of them hardly depends on that.
+const auditParts = 64
+
+// auditFullHost has a switch that holds what it should counted and audited n
+// times, and returns the milliseconds of CPU of once.
+func auditFullHost(c *core, dpid uint64, n int) (float64, error) {
+	held := make(map[openflow.Key]openflow.FlowStats)
+	c.sent = func(b openflow.Batch) {
+		for _, m := range b.Flows {
+			if b.DPID == dpid {
+				held[m.Flow.Key()] = openflow.FlowStats{Flow: m.Flow, Known: true, Whole: true}
+			}
+		}
+	}
+	c.step(engine.SwitchUp{DPID: dpid}) // empty, so it gets all
+	c.sent = nil
+	flows := slices.Collect(maps.Values(held))
+	begin := cpuTime()
+	for i := range n {
+		for j := range flows {
+			flows[j].Packets = uint64(i + 1) // it is busy
+		}
+		for _, part := range (engine.FlowsCounted{DPID: dpid, Flows: flows}).Split(auditParts) {
+			c.step(part)
+		}
+	}
+	spent := cpuTime() - begin
+	if drift := c.engine.Counters().Drift; len(flows) < 4*scaleEndpoints || len(drift) > 0 {
+		return 0, fmt.Errorf("a switch of %d flows that holds what it should drifts: %v", len(flows), drift)
+	}
+	return spent.Seconds() * 1000 / float64(n), nil
 }

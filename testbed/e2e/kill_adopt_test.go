@@ -179,7 +179,7 @@ func (f *fabric) adopted(old map[string]api.Session) {
 		}
 		old[name] = s
 	}
-	f.eventually("adoption of all sessions", func() error {
+	f.within(settleTime, "adoption of all sessions", func() error {
 		now := listed(f.sessions())
 		for name, s := range now {
 			s.Opened, s.IdleSeconds, s.Forward, s.Reply = time.Time{}, 0, api.Counters{}, api.Counters{}
@@ -238,7 +238,7 @@ func forbidAdopted(t *testing.T, restart func(f *fabric, old map[string]api.Sess
 	}
 	old := listed(f.sessions())
 	restart(f, old)
-	f.eventually("end of the forbidden sessions", func() error {
+	f.within(settleTime, "end of the forbidden sessions", func() error {
 		for name, s := range listed(f.sessions()) {
 			if s.Port == clientFirstPort {
 				return fmt.Errorf("session %s lives", name)

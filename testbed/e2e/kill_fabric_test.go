@@ -85,7 +85,7 @@ func startKilling(t *testing.T, d time.Duration) *killing {
 	k.progress()
 	k.hush()
 	k.speak("hello")
-	f.eventually("all sessions", func() (err error) {
+	f.within(settleTime, "all sessions", func() (err error) {
 		k.clean, err = f.state()
 		if n := len(f.sessions()); err == nil && n != 12 {
 			err = fmt.Errorf("%d sessions; want 12", n)

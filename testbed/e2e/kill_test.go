@@ -121,7 +121,7 @@ func TestKill(t *testing.T) {
 // TestKillSeesWhatDoesNotComeBack leaves the controller dead: then what the
 // switches forgot stays away, and TestKill's eyes must see it.
 func TestKillSeesWhatDoesNotComeBack(t *testing.T) {
-	k := startKilling(t, settleTime)
+	k := startKilling(t, 2*settleTime)
 	for _, p := range partsOn([]string{"h2"}, []netns.Program{netns.ProgramController, netns.ProgramSwitch}) {
 		if err := k.Kill(p); err != nil {
 			t.Fatal(err)
@@ -130,7 +130,7 @@ func TestKillSeesWhatDoesNotComeBack(t *testing.T) {
 	if err := k.Start(k.ctx, netns.Part{Program: netns.ProgramSwitch, Host: "h2"}); err != nil {
 		t.Fatal(err)
 	}
-	k.eventually("base flows", func() error {
+	k.within(settleTime, "base flows", func() error {
 		lines, err := k.switchState(k.Host("h2"), nil)
 		if err == nil && !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "h2 flow") }) {
 			err = errors.New("there is none")
@@ -178,9 +178,24 @@ func (k *killing) round(r round) {
 		k.counted()
 		k.asBefore("when the flows were counted")
 	}
+	k.unmended()
 	for name, s := range listed(k.sessions()) {
 		if s.ID != before[name].ID {
 			k.t.Errorf("session %s was %s and is %s now, though somebody knew of it", name, before[name].ID, s.ID)
+		}
+	}
+}
+
+// unmended sees that no audit had to put anything right that the restarts left.
+func (k *killing) unmended() {
+	k.t.Helper()
+	s, err := k.Controller.API().Status(k.ctx)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	for kind, n := range s.Drift {
+		if n != 0 {
+			k.t.Errorf("audits found %d %s flows; want none", n, kind)
 		}
 	}
 }

@@ -164,6 +164,9 @@ func newCluster(o Options) *cluster {
 		packets: make([]sent, maxPackets),
 	}
 	c.wire = pick(c.rng, []pipeline.WireRange{{Value: 0x4000, Mask: 0xfff8}, {Value: 0x4000, Mask: 0xfff0}, {Value: 0x4000, Mask: 0xffc0}, pipeline.DefaultWireRange})
+	if o.Bug == BugEarlyRelease {
+		c.wire = pipeline.WireRange{Value: 0x4000, Mask: 0xfff8} // few labels, so that they come again soon
+	}
 	for range 5 {
 		c.revisions = append(c.revisions, pick(c.rng, o.Library.revisions))
 	}

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
@@ -164,6 +165,11 @@ func (k *controller) note(ev engine.Event) {
 	case engine.HostChanged:
 		eps, at = ev.Delta.Up, reported{ev.Conn, ev.Delta.Seq}
 	}
+	for ref := range k.reports { // of two that claim an address one is out, and in again when the other goes
+		if k.engine.Snapshot().EndpointByName(ref) == nil {
+			delete(k.reports, ref)
+		}
+	}
 	for i := range eps {
 		ref := inventory.EndpointRef{VPC: eps[i].VPCID(), Name: eps[i].Name}
 		if e := k.engine.Snapshot().EndpointByName(ref); e != nil && e.MAC == eps[i].MAC && e.Port == eps[i].Port {
@@ -211,12 +217,16 @@ func (k *controller) perform(ef engine.Effect) {
 	}
 }
 
+// send sends a batch as the shell does: what was encoded is the engine's again.
 func (k *controller) send(b openflow.Batch) {
-	l := k.links[b.DPID]
-	if l == nil {
-		return
+	if l := k.links[b.DPID]; l != nil {
+		sent := b
+		sent.Flows, sent.Packets = slices.Clone(b.Flows), slices.Clone(b.Packets)
+		l.toSwitch(k.spoil(l, sent))
 	}
-	l.toSwitch(k.spoil(l, b))
+	if k.chance(2) {
+		k.engine.Recycle(b)
+	}
 }
 
 func (k *controller) batchDone(l *ofConn, token uint64, err string) {

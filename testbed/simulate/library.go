@@ -69,15 +69,17 @@ type loaded struct {
 	*revision
 	library *Library
 	numbers map[*inventory.Identity]uint32
+	asked   map[decisionKey]bool // of this load: what other runs asked must not tell
 }
 
 func (l *Library) load(r *revision) *loaded {
-	return &loaded{r, l, make(map[*inventory.Identity]uint32)}
+	return &loaded{r, l, make(map[*inventory.Identity]uint32), make(map[decisionKey]bool)}
 }
 
 // Decide asks the compiled policy, or knows what it said.
 func (l *loaded) Decide(now time.Time, q policy.Query) policy.Decision {
-	k := decisionKey{l.number(q.Src), l.number(q.Dst), q.Proto, q.Port, l.ended(now)}
+	k := l.key(now, q)
+	l.asked[k] = true
 	if d, found := l.decisions[k]; found {
 		return d
 	}
@@ -87,6 +89,16 @@ func (l *loaded) Decide(now time.Time, q policy.Query) policy.Decision {
 	d := l.policy.Decide(now, q)
 	l.decisions[k] = d
 	return d
+}
+
+// Cached returns what Decide said, if it was asked since the load.
+func (l *loaded) Cached(now time.Time, q policy.Query) (policy.Decision, bool) {
+	k := l.key(now, q)
+	return l.decisions[k], l.asked[k]
+}
+
+func (l *loaded) key(now time.Time, q policy.Query) decisionKey {
+	return decisionKey{l.number(q.Src), l.number(q.Dst), q.Proto, q.Port, l.ended(now)}
 }
 
 // ended returns how many rules have ended.

@@ -91,6 +91,9 @@ func (h *host) connect() {
 	h.conn = l
 	h.trace("switch %s connects", h.name)
 	l.toController(func() {
+		if old := h.ctl.links[h.sw.DPID]; old != nil {
+			old.replaced()
+		}
 		h.ctl.links[h.sw.DPID] = l
 		l.ask(func(flows []openflow.FlowStats) {
 			l.known = true
@@ -216,6 +219,19 @@ func (l *ofConn) reset() {
 			l.ctl.do(engine.SwitchDown{DPID: h.sw.DPID})
 		}
 	})
+}
+
+// replaced ends the connection because the controller has another of its switch;
+// whichever of two finishes its handshake last is that (reconciler/ofswitch).
+func (l *ofConn) replaced() {
+	h := l.host
+	h.trace("connection %d of switch %s is replaced", l.id, h.name)
+	l.cut, l.until, l.upUntil = true, -1, -1
+	if h.conn == l {
+		h.conn = nil
+	}
+	delete(h.ctl.links, h.sw.DPID)
+	h.ctl.do(engine.SwitchDown{DPID: h.sw.DPID})
 }
 
 // lost is the connection's end because the controller died: what it had sent

@@ -57,7 +57,7 @@ func checkReading(t *testing.T, p *loaded, snap *inventory.Snapshot, now time.Ti
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, uint64(now.Unix())))
 	all := snap.Endpoints()
-	for range 400 {
+	for range 120 {
 		a, b, s := pick(r, all), pick(r, all), pick(r, services)
 		got := p.allows(now, whoOf(a), whoOf(b), s.proto, s.port)
 		d := p.Decide(now, policy.Query{Src: a.Identity, Dst: b.Identity, Proto: s.proto, Port: s.port})

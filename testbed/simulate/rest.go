@@ -330,7 +330,7 @@ func (c *cluster) sleep() {
 // identity or tenant, what has a bound of its own, and what is not its memory.
 var lasting = map[string]bool{
 	"engine.cfg": true, "engine.interner": true, "engine.pol": true, "engine.net": true, "engine.hosts": true, "engine.order": true,
-	"engine.snap": true, "engine.refused": true, "engine.leases": true, "engine.count": true,
+	"engine.snap": true, "engine.compared": true, "engine.refused": true, "engine.leases": true, "engine.count": true,
 	"engine.switches.suspects": true,                                                             // what the last audit found
 	"engine.sessions.snap":     true, "engine.sessions.pol": true, "engine.sessions.rates": true, // by tenant
 	"engine.sessions.forbidden": true, // 65,536 at most

@@ -71,7 +71,7 @@ const restFirst, restLast = 1500, 5000
 // Run runs a cluster and returns the first invariant that broke, or nil. The
 // same Options give the same run.
 func Run(o Options) (stats Stats, failure *Failure) {
-	o.actions = actions()
+	o.actions = actions(o.Bug)
 	for _, a := range o.actions {
 		o.weights += a.weight
 	}

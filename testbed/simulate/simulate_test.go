@@ -57,7 +57,7 @@ func TestSameSeedIsTheSameRun(t *testing.T) {
 		return h.Sum64()
 	}
 	for seed := uint64(1); seed <= 3; seed++ {
-		if run(seed) != run(seed) {
+		if first, second := run(seed), run(seed); first != second {
 			t.Errorf("seed %d: two runs differ", seed)
 		}
 	}

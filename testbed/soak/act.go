@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/daolinet/daolinet/testbed/netns"
@@ -117,6 +119,7 @@ func (s *soak) move(ctx context.Context) error {
 // edit rewrites all specs.
 func (s *soak) edit() error {
 	s.did("edit", "")
+	s.broken = false
 	for name, text := range s.gen.Specs() {
 		if err := s.write(name, text); err != nil {
 			return err
@@ -128,6 +131,7 @@ func (s *soak) edit() error {
 // misedit breaks a file of the specs, which the next edit rewrites.
 func (s *soak) misedit() error {
 	s.did("misedit", "")
+	s.broken = true
 	return s.write("random.yaml", "apiVersion: daoli.net/v1\nkind: Tenant\nmetadata: {name: ran")
 }
 
@@ -148,16 +152,21 @@ func (s *soak) kill(ctx context.Context) error {
 			parts = append(parts, other)
 		}
 	}
+	controller := slices.Contains(parts, netns.Part{Program: netns.ProgramController})
+	if controller && s.broken { // it would have no revision at all
+		if err := s.edit(); err != nil {
+			return err
+		}
+	}
 	s.did("kill", "%v", parts)
 	for _, p := range parts {
 		if err := s.tb.Kill(p); err != nil {
 			return err
 		}
 	}
-	meanwhile := make(chan struct{})
 	what, away := s.rng.IntN(4), time.Duration(s.rng.IntN(400))*time.Millisecond
-	go func() { // the owner of s until it has ended
-		defer close(meanwhile)
+	var meanwhile sync.WaitGroup
+	meanwhile.Go(func() { // the owner of s until it has ended
 		switch what {
 		case 0:
 			s.attach(ctx)
@@ -166,12 +175,23 @@ func (s *soak) kill(ctx context.Context) error {
 		case 2:
 			s.edit()
 		}
-	}()
+	})
 	err := pause(ctx, away)
 	if err == nil {
 		err = s.tb.Start(ctx, parts...)
 	}
-	<-meanwhile
+	meanwhile.Wait()
+	if err != nil || !controller {
+		return err
+	}
+	return eventually(ctx, "the restarted controller's revision", func() error { return s.hasRevision(ctx) })
+}
+
+func (s *soak) hasRevision(ctx context.Context) error {
+	st, err := s.tb.Controller.API().Status(ctx)
+	if err == nil && st.Revision.ID == "" {
+		err = fmt.Errorf("none; refused: %+v", st.Revision.Refused)
+	}
 	return err
 }
 

@@ -3,7 +3,9 @@ package soak
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,29 +55,7 @@ func (s *soak) leftOn(ctx context.Context, h *netns.Host, live map[uint64]bool) 
 			want = append(want, int(e.Port))
 		}
 	}
-	flows, err := h.Flows(ctx, "")
-	if err != nil {
-		return err
-	}
-	owners := map[int]bool{}
-	for _, f := range flows {
-		switch c := pipeline.ParseCookie(f.Cookie); c.Category {
-		case pipeline.CategoryEndpoint:
-			owners[int(c.Number)] = true
-		case pipeline.CategorySession:
-			if !live[f.Cookie] {
-				return fmt.Errorf("flow of a session that does not live: %s", f)
-			}
-		case pipeline.CategoryBase, pipeline.CategoryPeer, pipeline.CategoryDeny:
-		default:
-			return fmt.Errorf("flow that nothing explains: %s", f)
-		}
-	}
-	var ports []int
-	for p := range owners {
-		ports = append(ports, p)
-	}
-	if err := same("endpoints' flows", ports, want); err != nil {
+	if err := leftFlows(ctx, h, want, live); err != nil {
 		return err
 	}
 	for command, id := range map[string]*regexp.Regexp{
@@ -97,6 +77,35 @@ func (s *soak) leftOn(ctx context.Context, h *netns.Host, live map[uint64]bool) 
 		}
 	}
 	return leftDevices(h, len(want))
+}
+
+// leftFlows looks at all flows of a switch: each is a base flow, an attached
+// endpoint's, a live session's, or of a kind that goes by itself.
+func leftFlows(ctx context.Context, h *netns.Host, want []int, live map[uint64]bool) error {
+	flows, err := h.Flows(ctx, "")
+	if err != nil {
+		return err
+	}
+	owners, base := map[int]bool{}, 0
+	for _, f := range flows {
+		switch c := pipeline.ParseCookie(f.Cookie); c.Category {
+		case pipeline.CategoryEndpoint:
+			owners[int(c.Number)] = true
+		case pipeline.CategorySession:
+			if !live[f.Cookie] {
+				return fmt.Errorf("flow of a session that does not live: %s", f)
+			}
+		case pipeline.CategoryBase:
+			base++
+		case pipeline.CategoryPeer, pipeline.CategoryDeny:
+		default:
+			return fmt.Errorf("flow that nothing explains: %s", f)
+		}
+	}
+	if base == 0 {
+		return errors.New("no base flows")
+	}
+	return same("endpoints' flows", slices.Collect(maps.Keys(owners)), want)
 }
 
 func same(what string, got, want []int) error {

@@ -20,8 +20,10 @@ import (
 )
 
 const (
-	settleTimeout = 60 * time.Second // of all that a settling waits for
-	probeTimeout  = 2500 * time.Millisecond
+	probeTimeout = 2500 * time.Millisecond
+	// quietTime is how long no switch may drift: the controller mends what it saw
+	// in two audits, of which it has one every two seconds.
+	quietTime = 6 * time.Second
 	// attempts is how often a settling is measured: a machine that is busy with
 	// something else may lose a probe's packets, and drift is mended when it was
 	// seen twice.
@@ -30,7 +32,7 @@ const (
 
 // settle waits until the testbed is as the spell left it, and looks.
 func (s *soak) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, fmt.Errorf("not settled within %s", settleTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.opt.Patience, fmt.Errorf("not settled within %s", s.opt.Patience))
 	defer cancel()
 	if err := s.edit(); err != nil { // a good one, whatever the last was
 		return err
@@ -41,6 +43,11 @@ func (s *soak) settle(ctx context.Context) error {
 		}
 		if err := s.attach(ctx); err != nil {
 			return err
+		}
+	}
+	if s.opt.Spoil != nil {
+		if err := s.opt.Spoil(ctx, s.tb); err != nil {
+			return fmt.Errorf("spoil: %w", err)
 		}
 	}
 	if err := s.tb.Controller.AwaitHosts(ctx, len(s.tb.Hosts)); err != nil {
@@ -56,13 +63,15 @@ func (s *soak) settle(ctx context.Context) error {
 	if err := eventually(ctx, "the last revision", func() error { return s.compareRevision(ctx, want.Revision) }); err != nil {
 		return err
 	}
-	if err := s.measure(ctx, want); err != nil {
-		return err
+	for _, look := range []func() error{func() error { return s.measure(ctx, want) }, s.growth} {
+		if err := eventually(ctx, "all that should be there and nothing else", func() error { return s.leftovers(ctx) }); err != nil {
+			return err
+		}
+		if err := look(); err != nil {
+			return err
+		}
 	}
-	if err := eventually(ctx, "what spells made to be gone", func() error { return s.leftovers(ctx) }); err != nil {
-		return err
-	}
-	return s.growth()
+	return nil
 }
 
 // compareEndpoints compares what the controller knows with what is attached.
@@ -137,8 +146,12 @@ func (s *soak) measure(ctx context.Context, want meaning) error {
 		if err != nil {
 			return err
 		}
+		begin := time.Now()
 		got, err := s.probe(ctx)
 		if err != nil {
+			return err
+		}
+		if err := pause(ctx, quietTime-time.Since(begin)); err != nil {
 			return err
 		}
 		after, err := s.drift(ctx)

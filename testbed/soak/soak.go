@@ -21,6 +21,11 @@ type Options struct {
 	Hosts    int
 	Binaries string // see netns.Options
 	Log      func(format string, args ...any)
+
+	Patience time.Duration // with each settling; 0: a minute
+	// Spoil, if set, makes something wrong before each settling, which then must
+	// not succeed.
+	Spoil func(ctx context.Context, tb *netns.Testbed) error
 }
 
 // Report is what a soak did.
@@ -41,6 +46,7 @@ type soak struct {
 	here    [organisation.Endpoints]*container
 	traffic *traffic
 	report  Report
+	broken  bool     // the specs are, by a misedit
 	spell   []string // what was done in it
 	first   *footprint
 }
@@ -55,6 +61,9 @@ type container struct {
 // Run lives with a testbed of its own until its time is over or something is
 // wrong, which it returns with what was done in the spell before.
 func Run(ctx context.Context, opt Options) (r Report, err error) {
+	if opt.Patience == 0 {
+		opt.Patience = time.Minute
+	}
 	s := &soak{opt: opt, rng: rand.New(rand.NewPCG(opt.Seed, 1)), gen: organisation.New(opt.Seed)}
 	s.report = Report{Done: map[string]int{}, Pairs: map[string]int{}}
 	specs := fstest.MapFS{}
@@ -82,15 +91,21 @@ func Run(ctx context.Context, opt Options) (r Report, err error) {
 	return s.report, nil
 }
 
-// actionsOfSpell is how many things happen before the testbed may settle.
-const actionsOfSpell = 12
+const (
+	actionsOfSpell = 12              // things that happen before the testbed may settle
+	slow           = 2 * time.Second // what takes longer is worth a word
+)
 
 func (s *soak) round(ctx context.Context) error {
 	s.spell = nil
 	begin := time.Now()
 	for range actionsOfSpell {
+		started := time.Now()
 		if err := s.act(ctx); err != nil {
 			return err
+		}
+		if d := time.Since(started); d > slow {
+			s.spell = append(s.spell, fmt.Sprintf("(which took %s)", d.Round(time.Millisecond)))
 		}
 	}
 	wild := time.Since(begin)
