@@ -331,10 +331,11 @@ func (c *cluster) sleep() {
 var lasting = map[string]bool{
 	"engine.cfg": true, "engine.interner": true, "engine.pol": true, "engine.net": true, "engine.hosts": true, "engine.order": true,
 	"engine.snap": true, "engine.compared": true, "engine.refused": true, "engine.leases": true, "engine.count": true,
+	"engine.spare":             true,                                                             // 64 batches at most
 	"engine.switches.suspects": true,                                                             // what the last audit found
 	"engine.sessions.snap":     true, "engine.sessions.pol": true, "engine.sessions.rates": true, // by tenant
 	"engine.sessions.forbidden": true, // 65,536 at most
-	"engine.sessions.disowned":  true, // of the sessions that were adopted
+	"engine.spare":              true, // 64 batches at most
 }
 
 // remembered returns the first map or list in a struct that is not empty, but for
