@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -260,16 +261,29 @@ func (t *flowTable) change(b []byte) {
 	switch openflow.FlowCommand(b[commandAt]) {
 	case openflow.FlowDelete:
 		for _, k := range t.byCookie[cookie] {
-			if m := t.byKey[k]; m != nil && binary.BigEndian.Uint64(m[8:]) == cookie {
-				delete(t.byKey, k) // else another flow has taken its place
-			}
+			delete(t.byKey, k)
 		}
 		delete(t.byCookie, cookie)
 	case openflow.FlowDeleteStrict:
-		delete(t.byKey, key)
+		t.remove(key)
 	default:
+		t.remove(key)
 		t.byKey[key] = append([]byte(nil), b...)
 		t.byCookie[cookie] = append(t.byCookie[cookie], key)
+	}
+}
+
+// remove takes a flow out, if it is there.
+func (t *flowTable) remove(key string) {
+	m := t.byKey[key]
+	if m == nil {
+		return
+	}
+	delete(t.byKey, key)
+	cookie := binary.BigEndian.Uint64(m[8:])
+	left := slices.DeleteFunc(t.byCookie[cookie], func(k string) bool { return k == key })
+	if t.byCookie[cookie] = left; len(left) == 0 {
+		delete(t.byCookie, cookie)
 	}
 }
 
@@ -282,24 +296,34 @@ func (t *flowTable) stats(filter openflow.StatsFilter) [][]byte {
 	t.polls++
 	var parts [][]byte
 	var b []byte
-	for _, m := range t.byKey {
-		cookie, table := binary.BigEndian.Uint64(m[8:]), openflow.TableID(m[24])
-		if (cookie^filter.Cookie)&filter.CookieMask != 0 || filter.Table != openflow.AllTables && filter.Table != table {
+	for cookie, keys := range t.byCookie {
+		if (cookie^filter.Cookie)&filter.CookieMask != 0 {
 			continue
 		}
-		if len(b) > limit {
-			parts, b = append(parts, b), nil
+		for _, k := range keys {
+			m := t.byKey[k]
+			if table := openflow.TableID(m[24]); filter.Table != openflow.AllTables && filter.Table != table {
+				continue
+			}
+			if len(b) > limit {
+				parts, b = append(parts, b), nil
+			}
+			b = t.appendStats(b, m)
 		}
-		var e [48]byte
-		binary.BigEndian.PutUint16(e[0:], uint16(len(e)+len(m)-matchAt))
-		e[2] = m[24]
-		copy(e[12:14], m[30:32]) // priority
-		copy(e[14:16], m[26:28]) // idle timeout
-		copy(e[16:18], m[28:30]) // hard timeout
-		copy(e[24:32], m[8:16])  // cookie
-		binary.BigEndian.PutUint64(e[32:], 10+10*t.polls)
-		binary.BigEndian.PutUint64(e[40:], 1000+1000*t.polls)
-		b = append(append(b, e[:]...), m[matchAt:]...)
 	}
 	return append(parts, b)
+}
+
+// appendStats adds the entry of a flow that m added.
+func (t *flowTable) appendStats(b, m []byte) []byte {
+	var e [48]byte
+	binary.BigEndian.PutUint16(e[0:], uint16(len(e)+len(m)-matchAt))
+	e[2] = m[24]
+	copy(e[12:14], m[30:32]) // priority
+	copy(e[14:16], m[26:28]) // idle timeout
+	copy(e[16:18], m[28:30]) // hard timeout
+	copy(e[24:32], m[8:16])  // cookie
+	binary.BigEndian.PutUint64(e[32:], 10+10*t.polls)
+	binary.BigEndian.PutUint64(e[40:], 1000+1000*t.polls)
+	return append(append(b, e[:]...), m[matchAt:]...)
 }

@@ -335,7 +335,6 @@ var lasting = map[string]bool{
 	"engine.switches.suspects": true,                                                             // what the last audit found
 	"engine.sessions.snap":     true, "engine.sessions.pol": true, "engine.sessions.rates": true, // by tenant
 	"engine.sessions.forbidden": true, // 65,536 at most
-	"engine.spare":              true, // 64 batches at most
 }
 
 // remembered returns the first map or list in a struct that is not empty, but for
