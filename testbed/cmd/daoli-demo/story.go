@@ -196,10 +196,10 @@ func (s *story) decision() error {
 	for _, h := range tr.Hops {
 		flows += len(h.Flows)
 	}
-	if flows != 4 || len(tr.Hops) != 2 {
-		return fmt.Errorf("the session has %d flows on %d hosts, not four on two", flows, len(tr.Hops))
+	if flows != 6 || len(tr.Hops) != 2 {
+		return fmt.Errorf("the session has %d flows on %d hosts, not six on two", flows, len(tr.Hops))
 	}
-	s.done("%s by rule %s at %s; four flows on two hosts", d.Verdict, d.Rule, d.At)
+	s.done("%s by rule %s at %s; three flows on each of two hosts: there, back, and a guard", d.Verdict, d.Rule, d.At)
 	return nil
 }
 
