@@ -46,7 +46,7 @@ type Session struct {
 }
 
 // Lane is the flows of a session for one set of client ports, along one path:
-// four flows between two hosts, two on one host.
+// three flows on each of two hosts, two on one host.
 type Lane struct {
 	Set    PortSet
 	Path   Path
