@@ -109,7 +109,13 @@ func (c *Controller) audit(ctx context.Context, l *link) {
 				return // its connection is ending, and SwitchDown says why
 			}
 			held += len(flows)
-			c.onLink(l, engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows, Part: part})
+			ev := engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows, Part: part}
+			// The next question is asked when this answer was looked at: then what it
+			// still lacks was sent before that question, and is no drift.
+			if err := c.ask(ctx, func() { c.stepOn(l, ev) }); err != nil {
+				tick.Stop()
+				return
+			}
 		}
 		tick.Stop()
 	}
@@ -132,11 +138,13 @@ func auditPace(flows int) (parts uint32, every time.Duration) {
 // onLink feeds the engine an event of a switch, unless its connection was
 // replaced meanwhile.
 func (c *Controller) onLink(l *link, ev engine.Event) {
-	c.do(func() {
-		if c.switches[l.sw.DPID()] == l {
-			c.step(ev)
-		}
-	})
+	c.do(func() { c.stepOn(l, ev) })
+}
+
+func (c *Controller) stepOn(l *link, ev engine.Event) {
+	if c.switches[l.sw.DPID()] == l {
+		c.step(ev)
+	}
 }
 
 // hostHandler brings what hosts say to the loop.

@@ -344,10 +344,8 @@ func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
 	}
 	want := e.fixed(ev.DPID, ev.Part)
 	counts := make(map[openflow.Key]session.Counted)
-	for s := range e.sessions.All {
-		if ev.Part.has(s.ID) {
-			e.addSession(want.flows, counts, ev.DPID, s)
-		}
+	for s := range e.sessions.Part(ev.Part.Index, max(ev.Part.Of, 1)) {
+		e.addSession(want.flows, counts, ev.DPID, s)
 	}
 	var out []Effect
 	for i := range ev.Flows {

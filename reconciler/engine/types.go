@@ -115,8 +115,8 @@ type FlowsCounted struct {
 	Part  Part
 }
 
-// Part is the flows whose cookies, divided by Of, a power of two, leave Index; the
-// zero Part is all flows. A switch is counted and audited in parts, so that no
+// Part is the flows whose cookies, divided by Of, a power of two up to
+// session.Shares, leave Index; the zero Part is all flows. A switch is counted and audited in parts, so that no
 // step is long and packets are answered in between.
 type Part struct{ Index, Of uint32 }
 

@@ -120,7 +120,7 @@ func (c *Claim) plausible() bool {
 // is the first; fresh then. Nil if another session has the key or the label.
 func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.Endpoint) (s *Session, fresh bool) {
 	k := keyOf(client, server, c.Proto, c.Port)
-	s = t.byID[c.Cookie]
+	s = t.byID.get(c.Cookie)
 	if s == nil && t.between(client, server, c.Proto, c.Port) == nil {
 		s, fresh = t.addAdopted(now, k, c, client, server), true
 	}

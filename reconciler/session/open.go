@@ -277,7 +277,8 @@ func (t *Table) add(now time.Time, r admission.Result) *Session {
 }
 
 func (t *Table) enter(s *Session) {
-	t.byEnds[s.ends()], t.byID[s.ID] = s, s
+	t.byEnds[s.ends()] = s
+	t.byID.put(s)
 	t.tenants[s.Client.Tenant]++
 }
 
@@ -285,7 +286,7 @@ func (t *Table) enter(s *Session) {
 func (t *Table) nextCookie() uint64 {
 	for {
 		t.lastID++
-		if c := t.cookies | uint64(t.lastID); t.byID[c] == nil {
+		if c := t.cookies | uint64(t.lastID); t.byID.get(c) == nil {
 			return c
 		}
 	}
@@ -298,7 +299,7 @@ func (t *Table) forget(s *Session) {
 	}
 	t.freeLanes(s.Client, len(s.Lanes))
 	delete(t.byEnds, s.ends())
-	delete(t.byID, s.ID)
+	t.byID.remove(s.ID)
 	if t.tenants[s.Client.Tenant]--; t.tenants[s.Client.Tenant] == 0 {
 		delete(t.tenants, s.Client.Tenant)
 	}

@@ -38,7 +38,7 @@ func (t *Table) astray(s *Session) bool {
 func (t *Table) redrawIntruded(now time.Time) []Effect {
 	var out []Effect
 	for _, id := range slices.Sorted(maps.Keys(t.intruded)) {
-		s := t.byID[id]
+		s := t.byID.get(id)
 		if s != nil && t.astray(s) {
 			continue
 		}

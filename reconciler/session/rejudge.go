@@ -122,7 +122,7 @@ func (t *Table) release(now time.Time, c *closing) {
 
 // counted notes what a lane's flows counted on one hop.
 func (t *Table) counted(now time.Time, ev Counted) {
-	s := t.byID[ev.Session]
+	s := t.byID.get(ev.Session)
 	if s == nil {
 		return
 	}

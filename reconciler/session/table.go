@@ -1,8 +1,8 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -49,7 +49,7 @@ type Table struct {
 	pol     admission.Policy
 
 	byEnds    map[ends]*Session
-	byID      map[uint64]*Session
+	byID      register
 	tenants   map[string]int           // sessions by the client's tenant
 	lanesOf   map[inventory.AddrID]int // lanes by client
 	rates     map[string]rate          // of new sessions, likewise
@@ -123,7 +123,7 @@ type closing struct {
 func NewTable(c Config) *Table {
 	return &Table{
 		cookies: c.Cookies,
-		byEnds:  make(map[ends]*Session), byID: make(map[uint64]*Session), tenants: make(map[string]int), lanesOf: make(map[inventory.AddrID]int), rates: make(map[string]rate),
+		byEnds:  make(map[ends]*Session), tenants: make(map[string]int), lanesOf: make(map[inventory.AddrID]int), rates: make(map[string]rate),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), intruded: make(map[uint64]bool), disowned: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
@@ -158,7 +158,7 @@ func (t *Table) Step(now time.Time, ev Event) []Effect {
 }
 
 // Get returns the live session with a cookie, or nil.
-func (t *Table) Get(id uint64) *Session { return t.byID[id] }
+func (t *Table) Get(id uint64) *Session { return t.byID.get(id) }
 
 // Find returns the live session of a key, or nil.
 func (t *Table) Find(k Key) *Session {
@@ -178,30 +178,31 @@ func (t *Table) between(client, server *inventory.Endpoint, proto packet.Proto, 
 }
 
 // Len is the number of live sessions.
-func (t *Table) Len() int { return len(t.byID) }
+func (t *Table) Len() int { return t.byID.n }
 
 // All yields the live sessions, in no order. The table must not step meanwhile.
-func (t *Table) All(yield func(*Session) bool) {
-	for _, s := range t.byID {
-		if !yield(s) {
-			return
-		}
-	}
+func (t *Table) All(yield func(*Session) bool) { t.byID.each(0, 1, yield) }
+
+// Part yields the live sessions whose cookies, divided by of, leave index, in no
+// order; of is a power of two up to Shares. The table must not step meanwhile.
+func (t *Table) Part(index, of uint32) func(yield func(*Session) bool) {
+	return func(yield func(*Session) bool) { t.byID.each(index, of, yield) }
 }
 
 // Sessions returns the live sessions by cookie.
 func (t *Table) Sessions() []*Session {
-	out := make([]*Session, 0, len(t.byID))
-	for _, id := range slices.Sorted(maps.Keys(t.byID)) {
-		out = append(out, t.byID[id])
+	out := make([]*Session, 0, t.byID.n)
+	for s := range t.All {
+		out = append(out, s)
 	}
+	slices.SortFunc(out, func(a, b *Session) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
 
 // Keys returns the live sessions' keys, in no order.
 func (t *Table) Keys() []Key {
-	out := make([]Key, 0, len(t.byID))
-	for _, s := range t.byID {
+	out := make([]Key, 0, t.byID.n)
+	for s := range t.All {
 		out = append(out, s.Key)
 	}
 	return out
