@@ -23,8 +23,8 @@ type labelRange struct{ first, count int }
 var icmpTags = labelRange{1, 255}
 
 // share is how many of a pair's labels one client may hold: an eighth, or of
-// few 64, enough for whoever watches a host full of containers.
-func (r labelRange) share() int { return max(r.count/8, 64) }
+// few 128, enough for whoever watches a host full of containers.
+func (r labelRange) share() int { return max(r.count/8, 128) }
 
 // pair is two hosts in an order, and a protocol: what a label is unique in.
 type pair struct {
@@ -48,7 +48,7 @@ type labels struct {
 // ledger says who has which label of a pair.
 type ledger struct {
 	grants map[wireLabel]grant
-	held   map[inventory.AddrID]int // labels that a client holds
+	held   map[inventory.AddrID]int // labels that a client holds, or that rest after it
 	full   time.Time                // no label is looked for before
 }
 
@@ -60,8 +60,9 @@ type grant struct {
 
 // resting is whose a label was that was given back: nobody else's before free.
 type resting struct {
-	owner owner
-	free  time.Time
+	owner  owner
+	client inventory.AddrID
+	free   time.Time
 }
 
 func newLabels(wire labelRange) *labels { return &labels{wire: wire, by: make(map[pair]*ledger)} }
@@ -74,16 +75,19 @@ func (l *labels) rangeOf(p packet.Proto) labelRange {
 }
 
 // take gives s a label on p, or 0 when none is left for its client: each client
-// may hold its share of a pair's labels at most, so that none can starve the others.
+// may hold its share of a pair's labels at most, so that none can starve the others;
+// those that rest after it count, or a scan would use them up all the same.
 // The choice starts at a hash of the owner, so that a session that comes again
 // gets the label it had. Labels that busy reports are left out.
 func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wireLabel) bool) wireLabel {
 	r, of := l.rangeOf(p.proto), l.ledger(p)
+	start, look := o.hash(), r.count
 	if of.held[s.Client.AddrID] >= r.share() || now.Before(of.full) {
-		return 0
+		if look = 1; !of.grants[wireLabel(r.first+start%r.count)].resting.after(&o) {
+			return 0
+		}
 	}
-	start := o.hash()
-	for i := range r.count {
+	for i := range look {
 		label := wireLabel(r.first + (start+i)%r.count)
 		if !of.grants[label].taken(now, &o) && !busy(label) {
 			of.grant(label, s)
@@ -124,9 +128,25 @@ func (l *labels) ledger(p pair) *ledger {
 }
 
 func (l *ledger) grant(label wireLabel, s *Session) {
+	l.rested(label)
 	l.grants[label] = grant{session: s}
 	l.held[s.Client.AddrID]++
 }
+
+// rested ends a label's rest, if it rests.
+func (l *ledger) rested(label wireLabel) {
+	r := l.grants[label].resting
+	if r == nil {
+		return
+	}
+	delete(l.grants, label)
+	if l.held[r.client]--; l.held[r.client] == 0 {
+		delete(l.held, r.client)
+	}
+}
+
+// after reports whether it is o's own label that rests.
+func (r *resting) after(o *owner) bool { return r != nil && r.owner == *o }
 
 // release gives a label back; it rests before somebody else gets it.
 func (l *labels) release(now time.Time, p pair, label wireLabel) {
@@ -135,11 +155,7 @@ func (l *labels) release(now time.Time, p pair, label wireLabel) {
 		return
 	}
 	s := of.grants[label].session
-	of.grants[label] = grant{resting: &resting{owner{s.Key, label == s.low}, now.Add(labelRest)}}
-	client := s.Client.AddrID
-	if of.held[client]--; of.held[client] == 0 {
-		delete(of.held, client)
-	}
+	of.grants[label] = grant{resting: &resting{owner{s.Key, label == s.low}, s.Client.AddrID, now.Add(labelRest)}}
 }
 
 // forget drops what no longer matters, so that memory follows what lives.
@@ -147,7 +163,7 @@ func (l *labels) forget(now time.Time) {
 	for p, of := range l.by {
 		for label, g := range of.grants {
 			if g.resting != nil && !now.Before(g.resting.free) {
-				delete(of.grants, label)
+				of.rested(label)
 			}
 		}
 		if len(of.grants) == 0 && !now.Before(of.full) {

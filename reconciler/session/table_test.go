@@ -319,6 +319,41 @@ func TestOneClientCannotTakeAllWirePortsOfAPair(t *testing.T) {
 	}
 }
 
+// TestRestingWirePortsCountTowardsTheirClientsShare: or who opens and closes fast
+// would use up the range though it holds little of it.
+func TestRestingWirePortsCountTowardsTheirClientsShare(t *testing.T) {
+	b := newBench(t)
+	scan := func() (opened int) {
+		for port := range uint16(6000) {
+			opened += len(all[session.Install](b.arrive(b.packet("web1", "web2", syn(40000, 1+port)))))
+		}
+		for _, s := range b.table.Sessions() { // nobody answers
+			b.table.Step(b.now.Add(11*time.Second), session.Counted{Session: s.ID, Set: session.HighHalf, Count: session.Count{Packets: 1}})
+		}
+		for _, ef := range b.after(11 * time.Second) {
+			cut := ef.(session.Remove)
+			for dpid := range uint64(3) {
+				b.table.Step(b.now, session.Confirmed{DPID: dpid, Token: cut.Token})
+			}
+		}
+		return opened
+	}
+	if n := scan(); n != 1024 {
+		t.Fatalf("first scan opened %d sessions; want its share, 1024", n)
+	}
+	if n := scan(); n > 1024 { // the same sessions, with the wire ports that they had
+		t.Errorf("second scan opened %d sessions; want no more than before", n)
+	}
+	other := b.packet("web1", "web2", syn(40000, 7000))
+	if in := all[session.Install](b.arrive(other)); len(in) != 0 {
+		t.Error("a further session was opened while the share rests")
+	}
+	b.after(2 * time.Minute)
+	if in := all[session.Install](b.arrive(b.packet("web1", "web2", syn(40000, 7001)))); len(in) != 1 {
+		t.Error("no session was opened though nothing rests any more")
+	}
+}
+
 func TestHostListenersPortIsNoWirePort(t *testing.T) {
 	b := newBench(t)
 	in := all[session.Install](b.arrive(b.packet("web1", "web2", syn(40000, 80))))
