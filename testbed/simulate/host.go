@@ -135,8 +135,9 @@ func (h *host) installBase() {
 	}
 }
 
-// hostd's bounds in a run.
-var limits = endpoint.Limits{Endpoints: 8, FirstPort: uint32(pipeline.FirstEndpointPort), LastPort: uint32(pipeline.FirstEndpointPort) + 40}
+// hostd's bounds in a run: the numbers of ports come round as late as hostd's own
+// do, long after what was on its way to a switch for an older endpoint.
+var limits = endpoint.Limits{Endpoints: 8, FirstPort: uint32(pipeline.FirstEndpointPort), LastPort: uint32(pipeline.FirstEndpointPort) + 400}
 
 func (h *host) startHostd() {
 	h.trace("hostd %s starts", h.name)
