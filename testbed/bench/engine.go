@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
+	"github.com/daolinet/daolinet/reconciler/controller"
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/openflow"
@@ -88,6 +89,7 @@ func coreFrames(hosts []inventory.HostReport) [][]byte {
 // FlowMods' bytes of both hosts out, with the decision in the policy's cache, by
 // CPU time with that of the garbage collector.
 func measureEngine(ctx context.Context, e *Env) ([]Value, error) {
+	controller.TuneGC() // as the controller's process has it
 	pol, err := compile("r1", oneTenant())
 	if err != nil {
 		return nil, err

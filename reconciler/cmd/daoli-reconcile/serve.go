@@ -103,6 +103,7 @@ func runController(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	controller.TuneGC()
 	return controller.Run(ctx, controller.Config{
 		Specs: o.watch, Policies: o.policies, StateDir: o.stateDir, Socket: o.socket,
 		OpenFlow: of, Hosts: hosts, Targets: []string{target}, Wire: wire, Version: version(), Logger: log,
