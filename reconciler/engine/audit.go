@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"github.com/daolinet/daolinet/reconciler/flows"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/session"
 )
 
 // DriftKind says how a switch differs from what it should hold.
@@ -32,36 +34,129 @@ type suspect struct {
 	cookie uint64
 }
 
-// audit compares the flows of a switch with what should be there. Hostd's own
+// audit compares a part of a switch's flows with what should be there. Hostd's own
 // flows are hostd's matter.
-func (e *Engine) audit(sw *switchState, ev FlowsCounted, want entries) []Effect {
-	dpid := ev.DPID
-	found := e.suspects(sw, ev.Flows, want.flows)
-	b := openflow.Batch{DPID: dpid}
-	drift := make(map[DriftKind]*Drift)
-	var missing []openflow.Flow
-	for s, f := range found {
-		if !sw.suspects[ev.Part][s] {
+type audit struct {
+	FlowsCounted
+	byCookie map[uint64][]int // flows of sessions, by their place in Flows
+	known    []bool           // flows that are explained, likewise
+	found    map[suspect]discrepancy
+}
+
+// discrepancy is a suspect's flows.
+type discrepancy struct{ held, want openflow.Flow }
+
+func newAudit(ev FlowsCounted) *audit {
+	a := &audit{
+		FlowsCounted: ev, byCookie: make(map[uint64][]int, len(ev.Flows)/3), known: make([]bool, len(ev.Flows)),
+		found: make(map[suspect]discrepancy),
+	}
+	for i := range ev.Flows {
+		if c := ev.Flows[i].Cookie; pipeline.ParseCookie(c).Category == pipeline.CategorySession {
+			a.byCookie[c] = append(a.byCookie[c], i)
+		}
+	}
+	return a
+}
+
+// session compares the flows of a live session, and returns what they counted.
+func (a *audit) session(s *session.Session) []session.Counted {
+	var out []session.Counted
+	held := a.byCookie[s.ID]
+	for _, l := range s.Lanes {
+		if !l.Path.Passes(a.DPID) {
 			continue
 		}
-		d := drift[s.kind]
-		if d == nil {
-			d = &Drift{DPID: dpid, Kind: s.kind, First: f.String()}
-			drift[s.kind] = d
+		hops := flows.ForLane(s, l)
+		for i := range hops {
+			hf := &hops[i]
+			if hf.Host.DPID != a.DPID {
+				continue
+			}
+			for f := range hf.All {
+				at := a.compare(held, f)
+				if at < 0 || f == &hf.Guard {
+					continue
+				}
+				st := &a.Flows[at]
+				c := session.Counted{
+					Session: s.ID, Set: l.Set, Hop: i, Count: session.Count{Packets: st.Packets, Bytes: st.Bytes}, Ending: st.IdleTimeout != 0,
+				}
+				if f == &hf.Reply {
+					c.Direction = session.Reply
+				}
+				out = append(out, c)
+			}
 		}
-		d.Count++
-		d.First = min(d.First, f.String())
+	}
+	return out
+}
+
+// compare looks for a wanted flow among some of the held ones, and returns its
+// place, or -1 if it is missing.
+func (a *audit) compare(among []int, want *openflow.Flow) int {
+	for _, i := range among {
+		f := &a.Flows[i]
+		if f.Priority != want.Priority || f.Table != want.Table || f.Match != want.Match {
+			continue
+		}
+		if a.known[i] = true; !asWanted(f, want) {
+			a.found[suspect{DriftAltered, f.Key(), f.Cookie}] = discrepancy{f.Flow, *want}
+		}
+		return i
+	}
+	a.found[suspect{DriftMissing, want.Key(), want.Cookie}] = discrepancy{want: *want}
+	return -1
+}
+
+// rest compares what is no live session's: the flows of endpoints and peers, drops,
+// and what nothing explains.
+func (a *audit) rest(e *Engine, sw *switchState) {
+	want := e.fixed(a.DPID, a.Part).flows
+	for i := range a.Flows {
+		f := &a.Flows[i]
+		c := pipeline.ParseCookie(f.Cookie)
+		w, wanted := want[f.Key()]
+		switch {
+		case a.known[i] || c.Category == pipeline.CategoryBase:
+		case wanted:
+			if delete(want, f.Key()); !asWanted(f, &w) {
+				a.found[suspect{DriftAltered, f.Key(), f.Cookie}] = discrepancy{f.Flow, w}
+			}
+		case c.Category == pipeline.CategoryDeny && e.sessions.Dropping(c.Number):
+		case sw.byCookie[f.Cookie] != nil:
+		default:
+			a.found[suspect{DriftStray, f.Key(), f.Cookie}] = discrepancy{held: f.Flow}
+		}
+	}
+	for k, w := range want {
+		a.found[suspect{DriftMissing, k, w.Cookie}] = discrepancy{want: w}
+	}
+}
+
+// mendDrift mends what the audit before found too.
+func (e *Engine) mendDrift(sw *switchState, a *audit) []Effect {
+	b := openflow.Batch{DPID: a.DPID}
+	drift := make(map[DriftKind]*Drift)
+	before := sw.suspects[a.Part]
+	seen := make(map[suspect]bool, len(a.found))
+	var missing []openflow.Flow
+	for s, d := range a.found {
+		if seen[s] = true; !before[s] {
+			continue
+		}
+		shown := d.held
 		if s.kind == DriftStray {
-			b.Flows = append(b.Flows, deleteOf(openflow.FlowStats{Flow: f, Known: true}))
+			b.Flows = append(b.Flows, deleteOf(openflow.FlowStats{Flow: d.held, Known: true}))
 		} else {
-			missing = append(missing, want.flows[s.key])
+			missing = append(missing, d.want)
+			if s.kind == DriftMissing {
+				shown = d.want
+			}
 		}
+		note(drift, a.DPID, s.kind, shown.String())
 	}
-	seen := make(map[suspect]bool, len(found))
-	for s := range found {
-		seen[s] = true
-	}
-	sw.suspects[ev.Part] = seen
+	sw.suspects[a.Part] = seen
 	if len(drift) == 0 {
 		return nil
 	}
@@ -70,7 +165,7 @@ func (e *Engine) audit(sw *switchState, ev FlowsCounted, want entries) []Effect 
 		b.Flows = append(b.Flows, openflow.Add(f))
 	}
 	if len(missing) > 0 { // which may be gone with what they name
-		all := e.fixed(dpid, Part{})
+		all := e.fixed(a.DPID, Part{})
 		b.Meters, b.Groups = sorted(all.meters), sorted(all.groups)
 	}
 	out := []Effect{Send{b}}
@@ -83,6 +178,17 @@ func (e *Engine) audit(sw *switchState, ev FlowsCounted, want entries) []Effect 
 	return out
 }
 
+// note adds a flow to the drift of its kind.
+func note(drift map[DriftKind]*Drift, dpid uint64, kind DriftKind, flow string) {
+	d := drift[kind]
+	if d == nil {
+		d = &Drift{DPID: dpid, Kind: kind, First: flow}
+		drift[kind] = d
+	}
+	d.Count++
+	d.First = min(d.First, flow)
+}
+
 // asWanted reports whether a switch holds just the flow that is wanted. One of a
 // TCP connection gets an idle timeout when the switch sees the connection's end.
 func asWanted(held *openflow.FlowStats, want *openflow.Flow) bool {
@@ -91,36 +197,4 @@ func asWanted(held *openflow.FlowStats, want *openflow.Flow) bool {
 		f.IdleTimeout = want.IdleTimeout
 	}
 	return held.Whole && f == *want
-}
-
-// suspects returns how held differs from want, each difference with its flow: the
-// wanted one if that is missing, else the held one.
-func (e *Engine) suspects(sw *switchState, held []openflow.FlowStats, want map[openflow.Key]openflow.Flow) map[suspect]openflow.Flow {
-	out := make(map[suspect]openflow.Flow)
-	there := make(map[openflow.Key]bool, len(held))
-	for i := range held {
-		f := &held[i]
-		c := pipeline.ParseCookie(f.Cookie).Category
-		if c == pipeline.CategoryBase {
-			continue
-		}
-		w, wanted := want[f.Key()]
-		switch {
-		case wanted && asWanted(f, &w):
-			there[f.Key()] = true
-		case wanted:
-			there[f.Key()] = true
-			out[suspect{DriftAltered, f.Key(), f.Cookie}] = f.Flow
-		case c == pipeline.CategoryDeny && e.sessions.Dropping(pipeline.ParseCookie(f.Cookie).Number):
-		case sw.byCookie[f.Cookie] != nil:
-		default:
-			out[suspect{DriftStray, f.Key(), f.Cookie}] = f.Flow
-		}
-	}
-	for k, f := range want {
-		if !there[k] {
-			out[suspect{DriftMissing, k, f.Cookie}] = f
-		}
-	}
-	return out
 }

@@ -233,7 +233,7 @@ func (e *Engine) settle(now time.Time, dpid uint64) []Effect {
 	adopted, later, out := e.adopt(now, dpid, sw.held)
 	want := make(map[openflow.Key]openflow.Flow)
 	for i := range sw.held {
-		e.addSession(want, nil, dpid, e.sessions.Get(sw.held[i].Cookie))
+		e.addSession(want, dpid, e.sessions.Get(sw.held[i].Cookie))
 	}
 	b := openflow.Batch{DPID: dpid}
 	sw.keep(sw.since, e.mend(&b, dpid, sw.held, later, want))

@@ -120,14 +120,13 @@ func sorted[V any](m map[uint32]V) []V {
 func (e *Engine) desired(dpid uint64) entries {
 	want := e.fixed(dpid, Part{})
 	for s := range e.sessions.All {
-		e.addSession(want.flows, nil, dpid, s)
+		e.addSession(want.flows, dpid, s)
 	}
 	return want
 }
 
-// addSession adds the flows that a session, unless nil, needs on a switch to want,
-// and to counts, unless nil, what each of them counts.
-func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, counts map[openflow.Key]session.Counted, dpid uint64, s *session.Session) {
+// addSession adds the flows that a session, unless nil, needs on a switch.
+func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, dpid uint64, s *session.Session) {
 	if s == nil {
 		return
 	}
@@ -137,18 +136,11 @@ func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, counts map[open
 		}
 		hops := flows.ForLane(s, l)
 		for i := range hops {
-			hf := &hops[i]
-			if hf.Host.DPID != dpid {
+			if hops[i].Host.DPID != dpid {
 				continue
 			}
-			for f := range hf.All {
+			for f := range hops[i].All {
 				want[f.Key()] = *f
-			}
-			if counts != nil {
-				c := session.Counted{Session: s.ID, Set: l.Set, Hop: i}
-				counts[hf.Forward.Key()] = c
-				c.Direction = session.Reply
-				counts[hf.Reply.Key()] = c
 			}
 		}
 	}
@@ -342,20 +334,15 @@ func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
 	if sw == nil || !sw.compared || e.snap.HostByDPID(ev.DPID) == nil {
 		return nil
 	}
-	want := e.fixed(ev.DPID, ev.Part)
-	counts := make(map[openflow.Key]session.Counted)
-	for s := range e.sessions.Part(ev.Part.Index, max(ev.Part.Of, 1)) {
-		e.addSession(want.flows, counts, ev.DPID, s)
-	}
+	a := newAudit(ev)
 	var out []Effect
-	for i := range ev.Flows {
-		f := &ev.Flows[i]
-		if c, found := counts[f.Key()]; found && f.Cookie == c.Session {
-			c.Count, c.Ending = session.Count{Packets: f.Packets, Bytes: f.Bytes}, f.IdleTimeout != 0
+	for s := range e.sessions.Part(ev.Part.Index, max(ev.Part.Of, 1)) {
+		for _, c := range a.session(s) {
 			out = append(out, e.step(now, c)...)
 		}
 	}
-	return append(out, e.audit(sw, ev, want)...)
+	a.rest(e, sw)
+	return append(out, e.mendDrift(sw, a)...)
 }
 
 // sortMods orders deletions, so that the same change always is the same batch.

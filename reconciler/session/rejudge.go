@@ -1,6 +1,8 @@
 package session
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
@@ -150,7 +152,7 @@ func (t *Table) counted(now time.Time, ev Counted) {
 // may have changed, and gives up on what was held too long.
 func (t *Table) tick(now time.Time) []Effect {
 	var out []Effect
-	for _, s := range t.Sessions() {
+	for _, s := range t.due(now) {
 		if s.Decision.Ended(now) {
 			if effects := t.rejudge(now, s); len(effects) > 0 {
 				out = append(out, effects...)
@@ -165,24 +167,46 @@ func (t *Table) tick(now time.Time) []Effect {
 	return append(out, t.releaseHeld(now)...)
 }
 
-// age removes the lanes that are past their age, and the session with its last.
+// due returns the sessions that time did something to, by cookie. Most have seen
+// nothing: all are looked at each time, few are sorted.
+func (t *Table) due(now time.Time) []*Session {
+	var out []*Session
+	for s := range t.All {
+		if s.Decision.Ended(now) || slices.ContainsFunc(s.Lanes, func(l *Lane) bool { return s.past(l) != "" }) {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Session) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// past returns why a lane's time is over, or "".
+func (s *Session) past(l *Lane) EndReason {
+	switch quiet := l.polled.Sub(l.Busy); {
+	case l.ending && quiet > closedAge:
+		return EndClosed
+	case quiet > s.idle:
+		return EndIdle
+	case s.Key.Proto == packet.TCP && !l.answered && l.polled.Sub(s.since(l)) > halfOpenAge:
+		return EndHalfOpen
+	}
+	return ""
+}
+
+// age removes the lanes whose time is over, and the session with its last.
 func (t *Table) age(now time.Time, s *Session) []Effect {
 	var old map[*Lane]bool
 	why := EndIdle
 	for _, l := range s.Lanes {
-		closed := l.ending && l.polled.Sub(l.Busy) > closedAge
-		idle := closed || l.polled.Sub(l.Busy) > s.idle
-		if !idle && (s.Key.Proto != packet.TCP || l.answered || l.polled.Sub(s.since(l)) <= halfOpenAge) {
+		past := s.past(l)
+		if past == "" {
 			continue
 		}
 		if old == nil {
 			old = make(map[*Lane]bool)
 		}
-		switch old[l] = true; {
-		case closed:
-			why = EndClosed
-		case !idle:
-			why = EndHalfOpen
+		if old[l] = true; past != EndIdle {
+			why = past
 		}
 	}
 	switch len(old) {
