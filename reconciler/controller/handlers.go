@@ -86,12 +86,13 @@ func (c *Controller) follow(ctx context.Context, l *link) {
 	}
 	c.onLink(l, engine.SwitchUp{DPID: l.sw.DPID(), Flows: flows})
 	c.log.LogAttrs(ctx, slog.LevelInfo, "switch connected", c.switchAttr(l.sw.DPID()), slog.Int("flows", len(flows)))
-	c.audit(ctx, l)
+	c.audit(ctx, l, len(flows))
 }
 
 // audit has a switch's flows counted and audited, part by part, until ctx ends.
-func (c *Controller) audit(ctx context.Context, l *link) {
-	for held := 0; ; {
+// It holds some already.
+func (c *Controller) audit(ctx context.Context, l *link, held int) {
+	for {
 		parts, every := auditPace(held)
 		held = 0
 		tick := time.NewTicker(every)
@@ -127,7 +128,7 @@ func (c *Controller) audit(ctx context.Context, l *link) {
 // anything else meanwhile.
 func auditPace(flows int) (parts uint32, every time.Duration) {
 	const atOnce = 512
-	parts = 16
+	parts = 1
 	for parts < 256 && flows > int(parts)*atOnce {
 		parts *= 2
 	}

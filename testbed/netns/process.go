@@ -73,7 +73,11 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end, and kills it if it has not when ctx ends.
+// quitWait is how long a process has to say where it hangs.
+const quitWait = 2 * time.Second
+
+// Stop asks the process to end, and kills it if it has not when ctx ends; a Go
+// program then says first where its goroutines are, which the error quotes.
 func (p *Process) Stop(ctx context.Context) error {
 	p.told.Store(true)
 	p.cmd.Process.Signal(syscall.SIGTERM)
@@ -81,8 +85,13 @@ func (p *Process) Stop(ctx context.Context) error {
 	case <-p.done:
 		return nil
 	case <-ctx.Done():
+		p.cmd.Process.Signal(syscall.SIGQUIT)
+		select {
+		case <-p.done:
+		case <-time.After(quitWait):
+		}
 		p.Kill()
-		return fmt.Errorf("stop %s: still there after SIGTERM: %w", p.Name, context.Cause(ctx))
+		return fmt.Errorf("stop %s: still there after SIGTERM: %w: %s", p.Name, context.Cause(ctx), tail(p.Log, 20_000))
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -31,7 +33,24 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	endInTime(ctx, endWait, os.Stderr, os.Exit)
 	os.Exit(run(ctx, os.Args[1:], system{out: os.Stdout, err: os.Stderr, env: os.LookupEnv}))
+}
+
+// endWait is how long the program may take to end once it was told to: what it
+// keeps is saved at each change, so nothing is lost by ending.
+const endWait = 4 * time.Second
+
+// endInTime ends the program if it has not ended by itself so long after ctx, and
+// says where it hangs.
+func endInTime(ctx context.Context, wait time.Duration, w io.Writer, exit func(int)) {
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(wait, func() {
+			fmt.Fprintf(w, "daoli-hostd: still not ended after %s; it hangs here:\n", wait)
+			pprof.Lookup("goroutine").WriteTo(w, 1)
+			exit(exitRefused)
+		})
+	})
 }
 
 // system is what the program needs of the process it runs in.
