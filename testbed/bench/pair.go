@@ -220,28 +220,26 @@ func (p *pair) forget(ctx context.Context) error {
 }
 
 // forget ends all sessions by an edit that allows what nobody does (ICMP
-// timestamps, which no session carries), and another that allows all again.
+// timestamps, which no session carries), and allows all again. A packet that waited
+// in a queue until then may open one anew.
 func (b *bed) forget(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("sessions are left after 30 s"))
 	defer cancel()
-	for _, rules := range [][]string{{"{from: [{subnet: web}], ports: [icmp/13]}"}, nil} {
-		if err := b.revise(ctx, rules...); err != nil {
+	if err := b.revise(ctx, "{from: [{subnet: web}], ports: [icmp/13]}"); err != nil {
+		return err
+	}
+	for {
+		s, err := b.Controller.API().Status(ctx)
+		if err != nil {
 			return err
 		}
-		for {
-			s, err := b.Controller.API().Status(ctx)
-			if err != nil {
-				return err
-			}
-			if s.Sessions == 0 {
-				break
-			}
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
-				return context.Cause(ctx)
-			}
+		if s.Sessions == 0 {
+			return b.revise(ctx)
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return context.Cause(ctx)
 		}
 	}
-	return nil
 }
 
 // revise gives the tenant's group other rules and waits until they are in force.
