@@ -24,6 +24,171 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type JoinRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"` // ID.SECRET
+	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`   // the name that it wants
+	Csr           []byte                 `protobuf:"bytes,3,opt,name=csr,proto3" json:"csr,omitempty"`     // PKCS #10, DER: only its public key counts
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinRequest) Reset() {
+	*x = JoinRequest{}
+	mi := &file_hostlink_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinRequest) ProtoMessage() {}
+
+func (x *JoinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
+func (*JoinRequest) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *JoinRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetCsr() []byte {
+	if x != nil {
+		return x.Csr
+	}
+	return nil
+}
+
+type RenewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Csr           []byte                 `protobuf:"bytes,1,opt,name=csr,proto3" json:"csr,omitempty"` // PKCS #10, DER: of the same key
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewRequest) Reset() {
+	*x = RenewRequest{}
+	mi := &file_hostlink_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewRequest) ProtoMessage() {}
+
+func (x *RenewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
+func (*RenewRequest) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RenewRequest) GetCsr() []byte {
+	if x != nil {
+		return x.Csr
+	}
+	return nil
+}
+
+// Certificate is a host's, and by whom it knows controllers.
+type Certificate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Chain         []byte                 `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`             // PEM: the host's certificate first
+	Ca            []byte                 `protobuf:"bytes,2,opt,name=ca,proto3" json:"ca,omitempty"`                   // PEM: the cluster's, one or several
+	Controllers   []string               `protobuf:"bytes,3,rep,name=controllers,proto3" json:"controllers,omitempty"` // HOST:PORT of the controllers' hosts' streams
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_hostlink_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Certificate) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *Certificate) GetCa() []byte {
+	if x != nil {
+		return x.Ca
+	}
+	return nil
+}
+
+func (x *Certificate) GetControllers() []string {
+	if x != nil {
+		return x.Controllers
+	}
+	return nil
+}
+
 type HostMsg struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Msg:
@@ -32,6 +197,7 @@ type HostMsg struct {
 	//	*HostMsg_Delta
 	//	*HostMsg_LeaseRequest
 	//	*HostMsg_LeaseRelease
+	//	*HostMsg_NameQuery
 	Msg           isHostMsg_Msg `protobuf_oneof:"msg"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -39,7 +205,7 @@ type HostMsg struct {
 
 func (x *HostMsg) Reset() {
 	*x = HostMsg{}
-	mi := &file_hostlink_proto_msgTypes[0]
+	mi := &file_hostlink_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -51,7 +217,7 @@ func (x *HostMsg) String() string {
 func (*HostMsg) ProtoMessage() {}
 
 func (x *HostMsg) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[0]
+	mi := &file_hostlink_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -64,7 +230,7 @@ func (x *HostMsg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostMsg.ProtoReflect.Descriptor instead.
 func (*HostMsg) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{0}
+	return file_hostlink_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *HostMsg) GetMsg() isHostMsg_Msg {
@@ -110,6 +276,15 @@ func (x *HostMsg) GetLeaseRelease() *LeaseRelease {
 	return nil
 }
 
+func (x *HostMsg) GetNameQuery() *NameQuery {
+	if x != nil {
+		if x, ok := x.Msg.(*HostMsg_NameQuery); ok {
+			return x.NameQuery
+		}
+	}
+	return nil
+}
+
 type isHostMsg_Msg interface {
 	isHostMsg_Msg()
 }
@@ -130,6 +305,10 @@ type HostMsg_LeaseRelease struct {
 	LeaseRelease *LeaseRelease `protobuf:"bytes,4,opt,name=lease_release,json=leaseRelease,proto3,oneof"`
 }
 
+type HostMsg_NameQuery struct {
+	NameQuery *NameQuery `protobuf:"bytes,5,opt,name=name_query,json=nameQuery,proto3,oneof"`
+}
+
 func (*HostMsg_Hello) isHostMsg_Msg() {}
 
 func (*HostMsg_Delta) isHostMsg_Msg() {}
@@ -138,6 +317,8 @@ func (*HostMsg_LeaseRequest) isHostMsg_Msg() {}
 
 func (*HostMsg_LeaseRelease) isHostMsg_Msg() {}
 
+func (*HostMsg_NameQuery) isHostMsg_Msg() {}
+
 type ControllerMsg struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Msg:
@@ -145,6 +326,8 @@ type ControllerMsg struct {
 	//	*ControllerMsg_Welcome
 	//	*ControllerMsg_Ack
 	//	*ControllerMsg_Lease
+	//	*ControllerMsg_Networks
+	//	*ControllerMsg_NameAnswer
 	Msg           isControllerMsg_Msg `protobuf_oneof:"msg"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -152,7 +335,7 @@ type ControllerMsg struct {
 
 func (x *ControllerMsg) Reset() {
 	*x = ControllerMsg{}
-	mi := &file_hostlink_proto_msgTypes[1]
+	mi := &file_hostlink_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -164,7 +347,7 @@ func (x *ControllerMsg) String() string {
 func (*ControllerMsg) ProtoMessage() {}
 
 func (x *ControllerMsg) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[1]
+	mi := &file_hostlink_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -177,7 +360,7 @@ func (x *ControllerMsg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControllerMsg.ProtoReflect.Descriptor instead.
 func (*ControllerMsg) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{1}
+	return file_hostlink_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ControllerMsg) GetMsg() isControllerMsg_Msg {
@@ -214,6 +397,24 @@ func (x *ControllerMsg) GetLease() *Lease {
 	return nil
 }
 
+func (x *ControllerMsg) GetNetworks() *NetworkList {
+	if x != nil {
+		if x, ok := x.Msg.(*ControllerMsg_Networks); ok {
+			return x.Networks
+		}
+	}
+	return nil
+}
+
+func (x *ControllerMsg) GetNameAnswer() *NameAnswer {
+	if x != nil {
+		if x, ok := x.Msg.(*ControllerMsg_NameAnswer); ok {
+			return x.NameAnswer
+		}
+	}
+	return nil
+}
+
 type isControllerMsg_Msg interface {
 	isControllerMsg_Msg()
 }
@@ -230,11 +431,23 @@ type ControllerMsg_Lease struct {
 	Lease *Lease `protobuf:"bytes,3,opt,name=lease,proto3,oneof"`
 }
 
+type ControllerMsg_Networks struct {
+	Networks *NetworkList `protobuf:"bytes,4,opt,name=networks,proto3,oneof"`
+}
+
+type ControllerMsg_NameAnswer struct {
+	NameAnswer *NameAnswer `protobuf:"bytes,5,opt,name=name_answer,json=nameAnswer,proto3,oneof"`
+}
+
 func (*ControllerMsg_Welcome) isControllerMsg_Msg() {}
 
 func (*ControllerMsg_Ack) isControllerMsg_Msg() {}
 
 func (*ControllerMsg_Lease) isControllerMsg_Msg() {}
+
+func (*ControllerMsg_Networks) isControllerMsg_Msg() {}
+
+func (*ControllerMsg_NameAnswer) isControllerMsg_Msg() {}
 
 // Hello is all that the host has to say: the full list.
 type Hello struct {
@@ -253,7 +466,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_hostlink_proto_msgTypes[2]
+	mi := &file_hostlink_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -265,7 +478,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[2]
+	mi := &file_hostlink_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -278,7 +491,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{2}
+	return file_hostlink_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Hello) GetHost() string {
@@ -352,7 +565,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_hostlink_proto_msgTypes[3]
+	mi := &file_hostlink_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +577,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[3]
+	mi := &file_hostlink_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +590,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{3}
+	return file_hostlink_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Delta) GetSeq() uint64 {
@@ -438,7 +651,7 @@ type Uplink struct {
 
 func (x *Uplink) Reset() {
 	*x = Uplink{}
-	mi := &file_hostlink_proto_msgTypes[4]
+	mi := &file_hostlink_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -450,7 +663,7 @@ func (x *Uplink) String() string {
 func (*Uplink) ProtoMessage() {}
 
 func (x *Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[4]
+	mi := &file_hostlink_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,7 +676,7 @@ func (x *Uplink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Uplink.ProtoReflect.Descriptor instead.
 func (*Uplink) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{4}
+	return file_hostlink_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Uplink) GetOfport() uint32 {
@@ -526,7 +739,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_hostlink_proto_msgTypes[5]
+	mi := &file_hostlink_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -538,7 +751,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[5]
+	mi := &file_hostlink_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -551,7 +764,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{5}
+	return file_hostlink_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Listener) GetProto() uint32 {
@@ -577,7 +790,7 @@ type ListenerList struct {
 
 func (x *ListenerList) Reset() {
 	*x = ListenerList{}
-	mi := &file_hostlink_proto_msgTypes[6]
+	mi := &file_hostlink_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +802,7 @@ func (x *ListenerList) String() string {
 func (*ListenerList) ProtoMessage() {}
 
 func (x *ListenerList) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[6]
+	mi := &file_hostlink_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +815,7 @@ func (x *ListenerList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerList.ProtoReflect.Descriptor instead.
 func (*ListenerList) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{6}
+	return file_hostlink_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListenerList) GetListeners() []*Listener {
@@ -624,7 +837,7 @@ type AddressList struct {
 
 func (x *AddressList) Reset() {
 	*x = AddressList{}
-	mi := &file_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +849,7 @@ func (x *AddressList) String() string {
 func (*AddressList) ProtoMessage() {}
 
 func (x *AddressList) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +862,7 @@ func (x *AddressList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressList.ProtoReflect.Descriptor instead.
 func (*AddressList) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{7}
+	return file_hostlink_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AddressList) GetAddresses() [][]byte {
@@ -684,7 +897,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +909,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +922,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{8}
+	return file_hostlink_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Endpoint) GetName() string {
@@ -786,7 +999,7 @@ type EndpointRef struct {
 
 func (x *EndpointRef) Reset() {
 	*x = EndpointRef{}
-	mi := &file_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +1011,7 @@ func (x *EndpointRef) String() string {
 func (*EndpointRef) ProtoMessage() {}
 
 func (x *EndpointRef) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +1024,7 @@ func (x *EndpointRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointRef.ProtoReflect.Descriptor instead.
 func (*EndpointRef) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{9}
+	return file_hostlink_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EndpointRef) GetVpc() string {
@@ -837,13 +1050,14 @@ type LeaseRequest struct {
 	Subnet        string                 `protobuf:"bytes,4,opt,name=subnet,proto3" json:"subnet,omitempty"`
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"` // of the endpoint
 	Ip            []byte                 `protobuf:"bytes,6,opt,name=ip,proto3" json:"ip,omitempty"`     // 4 bytes: exactly this address; none: any
+	Held          string                 `protobuf:"bytes,7,opt,name=held,proto3" json:"held,omitempty"` // endpoint name of this host's under which it has ip now: that lease ends
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +1069,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +1082,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{10}
+	return file_hostlink_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LeaseRequest) GetId() uint64 {
@@ -913,6 +1127,13 @@ func (x *LeaseRequest) GetIp() []byte {
 	return nil
 }
 
+func (x *LeaseRequest) GetHeld() string {
+	if x != nil {
+		return x.Held
+	}
+	return ""
+}
+
 // LeaseRelease gives an address back.
 type LeaseRelease struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -925,7 +1146,7 @@ type LeaseRelease struct {
 
 func (x *LeaseRelease) Reset() {
 	*x = LeaseRelease{}
-	mi := &file_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1158,7 @@ func (x *LeaseRelease) String() string {
 func (*LeaseRelease) ProtoMessage() {}
 
 func (x *LeaseRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1171,7 @@ func (x *LeaseRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRelease.ProtoReflect.Descriptor instead.
 func (*LeaseRelease) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{11}
+	return file_hostlink_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LeaseRelease) GetVpc() string {
@@ -986,7 +1207,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1219,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1232,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{12}
+	return file_hostlink_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Welcome) GetControllers() []string {
@@ -1048,7 +1269,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1281,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1294,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{13}
+	return file_hostlink_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Ack) GetSeq() uint64 {
@@ -1101,7 +1322,7 @@ type EndpointError struct {
 
 func (x *EndpointError) Reset() {
 	*x = EndpointError{}
-	mi := &file_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1334,7 @@ func (x *EndpointError) String() string {
 func (*EndpointError) ProtoMessage() {}
 
 func (x *EndpointError) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1347,7 @@ func (x *EndpointError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointError.ProtoReflect.Descriptor instead.
 func (*EndpointError) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{14}
+	return file_hostlink_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndpointError) GetVpc() string {
@@ -1163,7 +1384,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1396,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1409,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{15}
+	return file_hostlink_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Lease) GetId() uint64 {
@@ -1219,21 +1440,281 @@ func (x *Lease) GetError() string {
 	return ""
 }
 
+// NetworkList is all subnets whose endpoints the host may have, sorted. It follows
+// the Ack of the Hello, and comes again whenever it changes.
+type NetworkList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Networks      []*Network             `protobuf:"bytes,1,rep,name=networks,proto3" json:"networks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetworkList) Reset() {
+	*x = NetworkList{}
+	mi := &file_hostlink_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkList) ProtoMessage() {}
+
+func (x *NetworkList) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkList.ProtoReflect.Descriptor instead.
+func (*NetworkList) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *NetworkList) GetNetworks() []*Network {
+	if x != nil {
+		return x.Networks
+	}
+	return nil
+}
+
+// Network is a subnet of a VPC.
+type Network struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Vpc           string                 `protobuf:"bytes,2,opt,name=vpc,proto3" json:"vpc,omitempty"` // bare name within tenant
+	Subnet        string                 `protobuf:"bytes,3,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	Ip            []byte                 `protobuf:"bytes,4,opt,name=ip,proto3" json:"ip,omitempty"` // 4 bytes: of the subnet
+	PrefixLen     uint32                 `protobuf:"varint,5,opt,name=prefix_len,json=prefixLen,proto3" json:"prefix_len,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Network) Reset() {
+	*x = Network{}
+	mi := &file_hostlink_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Network) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Network) ProtoMessage() {}
+
+func (x *Network) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Network.ProtoReflect.Descriptor instead.
+func (*Network) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Network) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Network) GetVpc() string {
+	if x != nil {
+		return x.Vpc
+	}
+	return ""
+}
+
+func (x *Network) GetSubnet() string {
+	if x != nil {
+		return x.Subnet
+	}
+	return ""
+}
+
+func (x *Network) GetIp() []byte {
+	if x != nil {
+		return x.Ip
+	}
+	return nil
+}
+
+func (x *Network) GetPrefixLen() uint32 {
+	if x != nil {
+		return x.PrefixLen
+	}
+	return 0
+}
+
+// NameQuery asks for the addresses of a name, as an endpoint of the VPC sees it.
+type NameQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`    // chosen by the host; the NameAnswer names it
+	Vpc           string                 `protobuf:"bytes,2,opt,name=vpc,proto3" json:"vpc,omitempty"`   // tenant/name
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"` // small letters, without a dot at the end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameQuery) Reset() {
+	*x = NameQuery{}
+	mi := &file_hostlink_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameQuery) ProtoMessage() {}
+
+func (x *NameQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameQuery.ProtoReflect.Descriptor instead.
+func (*NameQuery) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *NameQuery) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *NameQuery) GetVpc() string {
+	if x != nil {
+		return x.Vpc
+	}
+	return ""
+}
+
+func (x *NameQuery) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// NameAnswer answers NameQuery.
+type NameAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Addresses     [][]byte               `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"` // 4 bytes each; none: there is no such name here
+	Ours          bool                   `protobuf:"varint,3,opt,name=ours,proto3" json:"ours,omitempty"`          // the name lies within a zone of ours, so that nobody else is asked for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameAnswer) Reset() {
+	*x = NameAnswer{}
+	mi := &file_hostlink_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameAnswer) ProtoMessage() {}
+
+func (x *NameAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameAnswer.ProtoReflect.Descriptor instead.
+func (*NameAnswer) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *NameAnswer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *NameAnswer) GetAddresses() [][]byte {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *NameAnswer) GetOurs() bool {
+	if x != nil {
+		return x.Ours
+	}
+	return false
+}
+
 var File_hostlink_proto protoreflect.FileDescriptor
 
 const file_hostlink_proto_rawDesc = "" +
 	"\n" +
-	"\x0ehostlink.proto\x12\rdaoli.host.v1\"\xf4\x01\n" +
+	"\x0ehostlink.proto\x12\rdaoli.host.v1\"I\n" +
+	"\vJoinRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
+	"\x03csr\x18\x03 \x01(\fR\x03csr\" \n" +
+	"\fRenewRequest\x12\x10\n" +
+	"\x03csr\x18\x01 \x01(\fR\x03csr\"U\n" +
+	"\vCertificate\x12\x14\n" +
+	"\x05chain\x18\x01 \x01(\fR\x05chain\x12\x0e\n" +
+	"\x02ca\x18\x02 \x01(\fR\x02ca\x12 \n" +
+	"\vcontrollers\x18\x03 \x03(\tR\vcontrollers\"\xaf\x02\n" +
 	"\aHostMsg\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.daoli.host.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x05delta\x18\x02 \x01(\v2\x14.daoli.host.v1.DeltaH\x00R\x05delta\x12B\n" +
 	"\rlease_request\x18\x03 \x01(\v2\x1b.daoli.host.v1.LeaseRequestH\x00R\fleaseRequest\x12B\n" +
-	"\rlease_release\x18\x04 \x01(\v2\x1b.daoli.host.v1.LeaseReleaseH\x00R\fleaseReleaseB\x05\n" +
-	"\x03msg\"\xa0\x01\n" +
+	"\rlease_release\x18\x04 \x01(\v2\x1b.daoli.host.v1.LeaseReleaseH\x00R\fleaseRelease\x129\n" +
+	"\n" +
+	"name_query\x18\x05 \x01(\v2\x18.daoli.host.v1.NameQueryH\x00R\tnameQueryB\x05\n" +
+	"\x03msg\"\x98\x02\n" +
 	"\rControllerMsg\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.daoli.host.v1.WelcomeH\x00R\awelcome\x12&\n" +
 	"\x03ack\x18\x02 \x01(\v2\x12.daoli.host.v1.AckH\x00R\x03ack\x12,\n" +
-	"\x05lease\x18\x03 \x01(\v2\x14.daoli.host.v1.LeaseH\x00R\x05leaseB\x05\n" +
+	"\x05lease\x18\x03 \x01(\v2\x14.daoli.host.v1.LeaseH\x00R\x05lease\x128\n" +
+	"\bnetworks\x18\x04 \x01(\v2\x1a.daoli.host.v1.NetworkListH\x00R\bnetworks\x12<\n" +
+	"\vname_answer\x18\x05 \x01(\v2\x19.daoli.host.v1.NameAnswerH\x00R\n" +
+	"nameAnswerB\x05\n" +
 	"\x03msg\"\xa5\x02\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x17\n" +
@@ -1284,14 +1765,15 @@ const file_hostlink_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"3\n" +
 	"\vEndpointRef\x12\x10\n" +
 	"\x03vpc\x18\x01 \x01(\tR\x03vpc\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x84\x01\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x98\x01\n" +
 	"\fLeaseRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x10\n" +
 	"\x03vpc\x18\x03 \x01(\tR\x03vpc\x12\x16\n" +
 	"\x06subnet\x18\x04 \x01(\tR\x06subnet\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x0e\n" +
-	"\x02ip\x18\x06 \x01(\fR\x02ip\"D\n" +
+	"\x02ip\x18\x06 \x01(\fR\x02ip\x12\x12\n" +
+	"\x04held\x18\a \x01(\tR\x04held\"D\n" +
 	"\fLeaseRelease\x12\x10\n" +
 	"\x03vpc\x18\x01 \x01(\tR\x03vpc\x12\x0e\n" +
 	"\x02ip\x18\x02 \x01(\fR\x02ip\x12\x12\n" +
@@ -1312,9 +1794,30 @@ const file_hostlink_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x0e\n" +
 	"\x02ip\x18\x02 \x01(\fR\x02ip\x12\x10\n" +
 	"\x03mac\x18\x03 \x01(\fR\x03mac\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error2O\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"A\n" +
+	"\vNetworkList\x122\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x16.daoli.host.v1.NetworkR\bnetworks\"z\n" +
+	"\aNetwork\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x10\n" +
+	"\x03vpc\x18\x02 \x01(\tR\x03vpc\x12\x16\n" +
+	"\x06subnet\x18\x03 \x01(\tR\x06subnet\x12\x0e\n" +
+	"\x02ip\x18\x04 \x01(\fR\x02ip\x12\x1d\n" +
+	"\n" +
+	"prefix_len\x18\x05 \x01(\rR\tprefixLen\"A\n" +
+	"\tNameQuery\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
+	"\x03vpc\x18\x02 \x01(\tR\x03vpc\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"N\n" +
+	"\n" +
+	"NameAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
+	"\taddresses\x18\x02 \x03(\fR\taddresses\x12\x12\n" +
+	"\x04ours\x18\x03 \x01(\bR\x04ours2O\n" +
 	"\bHostLink\x12C\n" +
-	"\aConnect\x12\x16.daoli.host.v1.HostMsg\x1a\x1c.daoli.host.v1.ControllerMsg(\x010\x01B+Z)github.com/daolinet/daolinet/hostd/hostpbb\x06proto3"
+	"\aConnect\x12\x16.daoli.host.v1.HostMsg\x1a\x1c.daoli.host.v1.ControllerMsg(\x010\x012\x8d\x01\n" +
+	"\tEnrolment\x12>\n" +
+	"\x04Join\x12\x1a.daoli.host.v1.JoinRequest\x1a\x1a.daoli.host.v1.Certificate\x12@\n" +
+	"\x05Renew\x12\x1b.daoli.host.v1.RenewRequest\x1a\x1a.daoli.host.v1.CertificateB+Z)github.com/daolinet/daolinet/hostd/hostpbb\x06proto3"
 
 var (
 	file_hostlink_proto_rawDescOnce sync.Once
@@ -1328,52 +1831,67 @@ func file_hostlink_proto_rawDescGZIP() []byte {
 	return file_hostlink_proto_rawDescData
 }
 
-var file_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_hostlink_proto_goTypes = []any{
-	(*HostMsg)(nil),       // 0: daoli.host.v1.HostMsg
-	(*ControllerMsg)(nil), // 1: daoli.host.v1.ControllerMsg
-	(*Hello)(nil),         // 2: daoli.host.v1.Hello
-	(*Delta)(nil),         // 3: daoli.host.v1.Delta
-	(*Uplink)(nil),        // 4: daoli.host.v1.Uplink
-	(*Listener)(nil),      // 5: daoli.host.v1.Listener
-	(*ListenerList)(nil),  // 6: daoli.host.v1.ListenerList
-	(*AddressList)(nil),   // 7: daoli.host.v1.AddressList
-	(*Endpoint)(nil),      // 8: daoli.host.v1.Endpoint
-	(*EndpointRef)(nil),   // 9: daoli.host.v1.EndpointRef
-	(*LeaseRequest)(nil),  // 10: daoli.host.v1.LeaseRequest
-	(*LeaseRelease)(nil),  // 11: daoli.host.v1.LeaseRelease
-	(*Welcome)(nil),       // 12: daoli.host.v1.Welcome
-	(*Ack)(nil),           // 13: daoli.host.v1.Ack
-	(*EndpointError)(nil), // 14: daoli.host.v1.EndpointError
-	(*Lease)(nil),         // 15: daoli.host.v1.Lease
-	nil,                   // 16: daoli.host.v1.Endpoint.LabelsEntry
+	(*JoinRequest)(nil),   // 0: daoli.host.v1.JoinRequest
+	(*RenewRequest)(nil),  // 1: daoli.host.v1.RenewRequest
+	(*Certificate)(nil),   // 2: daoli.host.v1.Certificate
+	(*HostMsg)(nil),       // 3: daoli.host.v1.HostMsg
+	(*ControllerMsg)(nil), // 4: daoli.host.v1.ControllerMsg
+	(*Hello)(nil),         // 5: daoli.host.v1.Hello
+	(*Delta)(nil),         // 6: daoli.host.v1.Delta
+	(*Uplink)(nil),        // 7: daoli.host.v1.Uplink
+	(*Listener)(nil),      // 8: daoli.host.v1.Listener
+	(*ListenerList)(nil),  // 9: daoli.host.v1.ListenerList
+	(*AddressList)(nil),   // 10: daoli.host.v1.AddressList
+	(*Endpoint)(nil),      // 11: daoli.host.v1.Endpoint
+	(*EndpointRef)(nil),   // 12: daoli.host.v1.EndpointRef
+	(*LeaseRequest)(nil),  // 13: daoli.host.v1.LeaseRequest
+	(*LeaseRelease)(nil),  // 14: daoli.host.v1.LeaseRelease
+	(*Welcome)(nil),       // 15: daoli.host.v1.Welcome
+	(*Ack)(nil),           // 16: daoli.host.v1.Ack
+	(*EndpointError)(nil), // 17: daoli.host.v1.EndpointError
+	(*Lease)(nil),         // 18: daoli.host.v1.Lease
+	(*NetworkList)(nil),   // 19: daoli.host.v1.NetworkList
+	(*Network)(nil),       // 20: daoli.host.v1.Network
+	(*NameQuery)(nil),     // 21: daoli.host.v1.NameQuery
+	(*NameAnswer)(nil),    // 22: daoli.host.v1.NameAnswer
+	nil,                   // 23: daoli.host.v1.Endpoint.LabelsEntry
 }
 var file_hostlink_proto_depIdxs = []int32{
-	2,  // 0: daoli.host.v1.HostMsg.hello:type_name -> daoli.host.v1.Hello
-	3,  // 1: daoli.host.v1.HostMsg.delta:type_name -> daoli.host.v1.Delta
-	10, // 2: daoli.host.v1.HostMsg.lease_request:type_name -> daoli.host.v1.LeaseRequest
-	11, // 3: daoli.host.v1.HostMsg.lease_release:type_name -> daoli.host.v1.LeaseRelease
-	12, // 4: daoli.host.v1.ControllerMsg.welcome:type_name -> daoli.host.v1.Welcome
-	13, // 5: daoli.host.v1.ControllerMsg.ack:type_name -> daoli.host.v1.Ack
-	15, // 6: daoli.host.v1.ControllerMsg.lease:type_name -> daoli.host.v1.Lease
-	4,  // 7: daoli.host.v1.Hello.uplink:type_name -> daoli.host.v1.Uplink
-	5,  // 8: daoli.host.v1.Hello.listeners:type_name -> daoli.host.v1.Listener
-	8,  // 9: daoli.host.v1.Hello.endpoints:type_name -> daoli.host.v1.Endpoint
-	8,  // 10: daoli.host.v1.Delta.up:type_name -> daoli.host.v1.Endpoint
-	9,  // 11: daoli.host.v1.Delta.down:type_name -> daoli.host.v1.EndpointRef
-	4,  // 12: daoli.host.v1.Delta.uplink:type_name -> daoli.host.v1.Uplink
-	6,  // 13: daoli.host.v1.Delta.listeners:type_name -> daoli.host.v1.ListenerList
-	7,  // 14: daoli.host.v1.Delta.addresses:type_name -> daoli.host.v1.AddressList
-	5,  // 15: daoli.host.v1.ListenerList.listeners:type_name -> daoli.host.v1.Listener
-	16, // 16: daoli.host.v1.Endpoint.labels:type_name -> daoli.host.v1.Endpoint.LabelsEntry
-	14, // 17: daoli.host.v1.Ack.errors:type_name -> daoli.host.v1.EndpointError
-	0,  // 18: daoli.host.v1.HostLink.Connect:input_type -> daoli.host.v1.HostMsg
-	1,  // 19: daoli.host.v1.HostLink.Connect:output_type -> daoli.host.v1.ControllerMsg
-	19, // [19:20] is the sub-list for method output_type
-	18, // [18:19] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	5,  // 0: daoli.host.v1.HostMsg.hello:type_name -> daoli.host.v1.Hello
+	6,  // 1: daoli.host.v1.HostMsg.delta:type_name -> daoli.host.v1.Delta
+	13, // 2: daoli.host.v1.HostMsg.lease_request:type_name -> daoli.host.v1.LeaseRequest
+	14, // 3: daoli.host.v1.HostMsg.lease_release:type_name -> daoli.host.v1.LeaseRelease
+	21, // 4: daoli.host.v1.HostMsg.name_query:type_name -> daoli.host.v1.NameQuery
+	15, // 5: daoli.host.v1.ControllerMsg.welcome:type_name -> daoli.host.v1.Welcome
+	16, // 6: daoli.host.v1.ControllerMsg.ack:type_name -> daoli.host.v1.Ack
+	18, // 7: daoli.host.v1.ControllerMsg.lease:type_name -> daoli.host.v1.Lease
+	19, // 8: daoli.host.v1.ControllerMsg.networks:type_name -> daoli.host.v1.NetworkList
+	22, // 9: daoli.host.v1.ControllerMsg.name_answer:type_name -> daoli.host.v1.NameAnswer
+	7,  // 10: daoli.host.v1.Hello.uplink:type_name -> daoli.host.v1.Uplink
+	8,  // 11: daoli.host.v1.Hello.listeners:type_name -> daoli.host.v1.Listener
+	11, // 12: daoli.host.v1.Hello.endpoints:type_name -> daoli.host.v1.Endpoint
+	11, // 13: daoli.host.v1.Delta.up:type_name -> daoli.host.v1.Endpoint
+	12, // 14: daoli.host.v1.Delta.down:type_name -> daoli.host.v1.EndpointRef
+	7,  // 15: daoli.host.v1.Delta.uplink:type_name -> daoli.host.v1.Uplink
+	9,  // 16: daoli.host.v1.Delta.listeners:type_name -> daoli.host.v1.ListenerList
+	10, // 17: daoli.host.v1.Delta.addresses:type_name -> daoli.host.v1.AddressList
+	8,  // 18: daoli.host.v1.ListenerList.listeners:type_name -> daoli.host.v1.Listener
+	23, // 19: daoli.host.v1.Endpoint.labels:type_name -> daoli.host.v1.Endpoint.LabelsEntry
+	17, // 20: daoli.host.v1.Ack.errors:type_name -> daoli.host.v1.EndpointError
+	20, // 21: daoli.host.v1.NetworkList.networks:type_name -> daoli.host.v1.Network
+	3,  // 22: daoli.host.v1.HostLink.Connect:input_type -> daoli.host.v1.HostMsg
+	0,  // 23: daoli.host.v1.Enrolment.Join:input_type -> daoli.host.v1.JoinRequest
+	1,  // 24: daoli.host.v1.Enrolment.Renew:input_type -> daoli.host.v1.RenewRequest
+	4,  // 25: daoli.host.v1.HostLink.Connect:output_type -> daoli.host.v1.ControllerMsg
+	2,  // 26: daoli.host.v1.Enrolment.Join:output_type -> daoli.host.v1.Certificate
+	2,  // 27: daoli.host.v1.Enrolment.Renew:output_type -> daoli.host.v1.Certificate
+	25, // [25:28] is the sub-list for method output_type
+	22, // [22:25] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_hostlink_proto_init() }
@@ -1381,16 +1899,19 @@ func file_hostlink_proto_init() {
 	if File_hostlink_proto != nil {
 		return
 	}
-	file_hostlink_proto_msgTypes[0].OneofWrappers = []any{
+	file_hostlink_proto_msgTypes[3].OneofWrappers = []any{
 		(*HostMsg_Hello)(nil),
 		(*HostMsg_Delta)(nil),
 		(*HostMsg_LeaseRequest)(nil),
 		(*HostMsg_LeaseRelease)(nil),
+		(*HostMsg_NameQuery)(nil),
 	}
-	file_hostlink_proto_msgTypes[1].OneofWrappers = []any{
+	file_hostlink_proto_msgTypes[4].OneofWrappers = []any{
 		(*ControllerMsg_Welcome)(nil),
 		(*ControllerMsg_Ack)(nil),
 		(*ControllerMsg_Lease)(nil),
+		(*ControllerMsg_Networks)(nil),
+		(*ControllerMsg_NameAnswer)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1398,9 +1919,9 @@ func file_hostlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hostlink_proto_rawDesc), len(file_hostlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   24,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_hostlink_proto_goTypes,
 		DependencyIndexes: file_hostlink_proto_depIdxs,

@@ -120,3 +120,157 @@ var HostLink_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "hostlink.proto",
 }
+
+const (
+	Enrolment_Join_FullMethodName  = "/daoli.host.v1.Enrolment/Join"
+	Enrolment_Renew_FullMethodName = "/daoli.host.v1.Enrolment/Renew"
+)
+
+// EnrolmentClient is the client API for Enrolment service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Enrolment is how a host comes to its certificate. It is served on the same
+// address as HostLink.
+type EnrolmentClient interface {
+	// Join trades a token for a certificate. The host has no certificate yet, and
+	// knows the controller by the hash of the cluster CA's public key.
+	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*Certificate, error)
+	// Renew gives a host a new certificate for the key of the one that it shows,
+	// which may have ended up to 30 days ago.
+	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*Certificate, error)
+}
+
+type enrolmentClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewEnrolmentClient(cc grpc.ClientConnInterface) EnrolmentClient {
+	return &enrolmentClient{cc}
+}
+
+func (c *enrolmentClient) Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*Certificate, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Certificate)
+	err := c.cc.Invoke(ctx, Enrolment_Join_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *enrolmentClient) Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*Certificate, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Certificate)
+	err := c.cc.Invoke(ctx, Enrolment_Renew_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// EnrolmentServer is the server API for Enrolment service.
+// All implementations must embed UnimplementedEnrolmentServer
+// for forward compatibility.
+//
+// Enrolment is how a host comes to its certificate. It is served on the same
+// address as HostLink.
+type EnrolmentServer interface {
+	// Join trades a token for a certificate. The host has no certificate yet, and
+	// knows the controller by the hash of the cluster CA's public key.
+	Join(context.Context, *JoinRequest) (*Certificate, error)
+	// Renew gives a host a new certificate for the key of the one that it shows,
+	// which may have ended up to 30 days ago.
+	Renew(context.Context, *RenewRequest) (*Certificate, error)
+	mustEmbedUnimplementedEnrolmentServer()
+}
+
+// UnimplementedEnrolmentServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedEnrolmentServer struct{}
+
+func (UnimplementedEnrolmentServer) Join(context.Context, *JoinRequest) (*Certificate, error) {
+	return nil, status.Error(codes.Unimplemented, "method Join not implemented")
+}
+func (UnimplementedEnrolmentServer) Renew(context.Context, *RenewRequest) (*Certificate, error) {
+	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
+}
+func (UnimplementedEnrolmentServer) mustEmbedUnimplementedEnrolmentServer() {}
+func (UnimplementedEnrolmentServer) testEmbeddedByValue()                   {}
+
+// UnsafeEnrolmentServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to EnrolmentServer will
+// result in compilation errors.
+type UnsafeEnrolmentServer interface {
+	mustEmbedUnimplementedEnrolmentServer()
+}
+
+func RegisterEnrolmentServer(s grpc.ServiceRegistrar, srv EnrolmentServer) {
+	// If the following call panics, it indicates UnimplementedEnrolmentServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Enrolment_ServiceDesc, srv)
+}
+
+func _Enrolment_Join_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(JoinRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServer).Join(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Enrolment_Join_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServer).Join(ctx, req.(*JoinRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Enrolment_Renew_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServer).Renew(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Enrolment_Renew_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServer).Renew(ctx, req.(*RenewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Enrolment_ServiceDesc is the grpc.ServiceDesc for Enrolment service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Enrolment_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "daoli.host.v1.Enrolment",
+	HandlerType: (*EnrolmentServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Join",
+			Handler:    _Enrolment_Join_Handler,
+		},
+		{
+			MethodName: "Renew",
+			Handler:    _Enrolment_Renew_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "hostlink.proto",
+}

@@ -22,6 +22,12 @@ const (
 	MaxErrorText = 1024    // bytes
 	MaxTargets   = 64      // controllers in one Welcome
 	MaxAddresses = 1024    // in each list of an AddressList
+	MaxNetworks  = 4096    // of one host
+	MaxQueries   = 256     // names that one host asks for at once
+	MaxAnswers   = 64      // addresses of one name
+	MaxDNSName   = 253     // bytes of a name that is asked for
+	MaxCSR       = 8 << 10 // bytes
+	MaxToken     = 256     // bytes
 )
 
 // Port numbers on a host's bridge. Uplinks and internal ports lie below
