@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"time"
+
+	"github.com/daolinet/daolinet/reconciler/gitrepo"
 )
 
 // idDigits is how many hex digits of the digest a revision's ID has.
@@ -16,8 +18,11 @@ const idDigits = 12
 // Revision is one complete, consistent reading of the source. It is immutable.
 type Revision struct {
 	// ID is "sha256:" and the first 12 hex digits of a digest over all paths and
-	// contents: equal content has an equal ID, wherever and whenever it was read.
+	// contents: equal content has an equal ID, wherever and whenever it was read. Of
+	// a commit it is the first 12 digits of its hash.
 	ID string
+	// Commit is what the reading is of; nil: it is of directories.
+	Commit *gitrepo.Commit
 	// Specs holds the *.yaml files, at the paths they have below their root.
 	// What is no regular file is an entry that says so and can't be opened.
 	Specs fs.FS
