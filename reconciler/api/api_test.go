@@ -56,6 +56,8 @@ func (f *fake) Endpoints(context.Context) ([]api.Endpoint, error) {
 
 func (f *fake) Hosts(context.Context) ([]api.Host, error) { return nil, f.err }
 
+func (f *fake) Revisions(context.Context) ([]api.Revision, error) { return nil, f.err }
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // serve runs a server on a socket of the test's own until the test ends.

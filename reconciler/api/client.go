@@ -52,6 +52,12 @@ func (c *Client) Hosts(ctx context.Context) ([]Host, error) {
 	return list.Hosts, err
 }
 
+// Revisions asks for the history of revisions.
+func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
+	list, err := get[RevisionList](ctx, c, "/v1/revisions", nil)
+	return list.Revisions, err
+}
+
 // Endpoints asks for all endpoints.
 func (c *Client) Endpoints(ctx context.Context) ([]Endpoint, error) {
 	list, err := get[EndpointList](ctx, c, "/v1/endpoints", nil)

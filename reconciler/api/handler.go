@@ -24,12 +24,13 @@ func NewHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.Handle("/v1/status", h.answer(h.status))
 	mux.Handle("/v1/hosts", h.answer(h.hosts))
 	mux.Handle("/v1/endpoints", h.answer(h.endpoints))
+	mux.Handle("/v1/revisions", h.answer(h.revisions))
 	mux.Handle("/v1/sessions", h.answer(h.sessions))
 	mux.Handle("/v1/trace", h.answer(h.trace))
 	mux.Handle("/v1/why", h.answer(h.why))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, &Error{Code: CodeNotFound, Message: fmt.Sprintf("nothing is served at %q", r.URL.Path),
-			Hint: "the paths are /v1/{status,hosts,endpoints,sessions,trace,why}"})
+			Hint: "the paths are /v1/{status,hosts,endpoints,revisions,sessions,trace,why}"})
 	})
 	return mux
 }
@@ -72,6 +73,11 @@ func guarded(ctx context.Context, r *http.Request, f func(context.Context, *http
 
 func (h *handler) status(ctx context.Context, _ *http.Request) (any, error) {
 	return h.backend.Status(ctx)
+}
+
+func (h *handler) revisions(ctx context.Context, _ *http.Request) (any, error) {
+	list, err := h.backend.Revisions(ctx)
+	return RevisionList{Revisions: nonNil(list)}, err
 }
 
 func (h *handler) hosts(ctx context.Context, _ *http.Request) (any, error) {

@@ -21,6 +21,8 @@ type Backend interface {
 	Why(ctx context.Context, q Pair) (Why, error)
 	Endpoints(ctx context.Context) ([]Endpoint, error)
 	Hosts(ctx context.Context) ([]Host, error)
+	// Revisions returns what was in force and what was refused, the newest first.
+	Revisions(ctx context.Context) ([]Revision, error)
 }
 
 // Pair asks about one (source, destination, protocol, destination port).
@@ -57,9 +59,10 @@ type Status struct {
 
 // RevisionStatus is the active revision and the newer one that was refused.
 type RevisionStatus struct {
-	ID    string    `json:"id"` // commit or content hash; empty: none yet, everything is denied
-	Since time.Time `json:"since"`
-	Files int       `json:"files"`
+	ID     string    `json:"id"`               // commit or content hash; empty: none yet, everything is denied
+	Commit *Commit   `json:"commit,omitempty"` // absent: it was read of directories
+	Since  time.Time `json:"since"`
+	Files  int       `json:"files"`
 	// Warnings are what is odd about it, each "FILE:LINE: warning: TEXT"; the last
 	// says how many more there are, if there are too many.
 	Warnings []string `json:"warnings,omitempty"`
@@ -69,8 +72,44 @@ type RevisionStatus struct {
 
 // RefusedRevision is a newer state of the files that could not become active.
 type RefusedRevision struct {
+	ID       string    `json:"id,omitempty"` // absent: it could not be read
+	Commit   *Commit   `json:"commit,omitempty"`
 	At       time.Time `json:"at"`
 	Problems []string  `json:"problems"` // each "FILE:LINE: what is wrong"
+}
+
+// Commit says who made a revision, when, and what they say of it.
+type Commit struct {
+	Hash    string    `json:"hash"`
+	Author  string    `json:"author"`
+	Email   string    `json:"email"`
+	When    time.Time `json:"when"`
+	Subject string    `json:"subject"`
+	Signer  string    `json:"signer,omitempty"` // whose signature was verified
+}
+
+// RevisionState says what became of a revision.
+type RevisionState string
+
+// States of a revision.
+const (
+	RevisionActive  RevisionState = "active"
+	RevisionPast    RevisionState = "past"    // it was active
+	RevisionRefused RevisionState = "refused" // it never was
+)
+
+// Revision is one of the history.
+type Revision struct {
+	ID       string        `json:"id"`
+	Commit   *Commit       `json:"commit,omitempty"`
+	At       time.Time     `json:"at"` // when it became active, or was refused
+	State    RevisionState `json:"state"`
+	Problems []string      `json:"problems,omitempty"` // why it was refused, each "FILE:LINE: what is wrong"
+}
+
+// RevisionList is the answer to /v1/revisions.
+type RevisionList struct {
+	Revisions []Revision `json:"revisions"`
 }
 
 // HostCount counts hosts by whether their switch is connected.

@@ -66,6 +66,11 @@ func (b *backend) Status(ctx context.Context) (api.Status, error) {
 	return st, err
 }
 
+// Revisions lists what was in force and what was refused.
+func (b *backend) Revisions(context.Context) ([]api.Revision, error) {
+	return (*Controller)(b).history.list(), nil
+}
+
 // Sessions lists live sessions.
 func (b *backend) Sessions(ctx context.Context, f api.SessionFilter) ([]api.Session, error) {
 	c := (*Controller)(b)

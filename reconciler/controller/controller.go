@@ -15,6 +15,7 @@ import (
 
 	"github.com/daolinet/daolinet/reconciler/api"
 	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/gitsource"
 	"github.com/daolinet/daolinet/reconciler/hostlink"
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -28,8 +29,9 @@ const (
 
 // Config is what a Controller is told when it starts.
 type Config struct {
-	Specs    string // directory of YAML
-	Policies string // directory of Rego; "": the embedded policy
+	Specs    string                // directory of YAML
+	Policies string                // directory of Rego; "": the embedded policy
+	Git      *gitsource.GitOptions // a branch in place of both; nil: none
 	StateDir string
 	Socket   string // of the API
 	OpenFlow net.Listener
@@ -52,6 +54,7 @@ type Controller struct {
 	work    chan session.Decide  // for the deciders
 	answers chan session.Decided // from them
 	wg      sync.WaitGroup       // goroutines that events started
+	history *history             // of revisions
 
 	// Owned by the loop.
 	engine   *engine.Engine
@@ -100,6 +103,7 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	part("api", func(ctx context.Context) error { return api.Serve(ctx, listener, (*backend)(c), c.log) })
 	part("source", c.watch)
+	wg.Go(func() { c.history.run(ctx, c.log) })
 	part("leases", c.saver.run)
 	for range cap(c.work) / workEach {
 		part("decider", c.decider)
@@ -123,6 +127,10 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
+	past, err := openHistory(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
 	inbox := ofswitch.NewInbox(inboxLimits())
 	return &Controller{
 		cfg: cfg, log: cfg.Logger, started: time.Now(), ctx: ctx,
@@ -130,6 +138,6 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 		work: make(chan session.Decide, workEach*runtime.GOMAXPROCS(0)), answers: make(chan session.Decided, answersARound),
 		engine:   engine.New(engine.Config{Epoch: epoch, Wire: cfg.Wire, Leases: leases}),
 		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn),
-		saver: saver, denials: newDenialLog(),
+		saver: saver, history: past, denials: newDenialLog(),
 	}, nil
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/daolinet/daolinet/reconciler/api"
 	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/gitrepo"
 	"github.com/daolinet/daolinet/reconciler/gitsource"
 	"github.com/daolinet/daolinet/reconciler/ipam"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -172,19 +175,8 @@ func TestExamplesLoad(t *testing.T) {
 func TestRunKeepsTheLastGoodRevision(t *testing.T) {
 	dir, specs := t.TempDir(), t.TempDir()
 	write(t, specs, "a.yaml", tenantYAML)
-	client, stop := running(t, dir, specs)
-	await := func(what string, ok func(api.Status) bool) api.Status {
-		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the API has no events
-			st, err := client.Status(context.Background())
-			if err == nil && ok(st) {
-				return st
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: status %+v, %v", what, st, err)
-			}
-		}
-	}
+	client, stop := running(t, dir, func(c *Config) { c.Specs = specs })
+	await := func(what string, ok func(api.Status) bool) api.Status { return await(t, client, what, ok) }
 	first := await("first revision", func(s api.Status) bool { return s.Revision.ID != "" })
 	write(t, specs, "b.yaml", "kind: [\n")
 	bad := await("refused revision", func(s api.Status) bool { return s.Revision.Refused != nil })
@@ -202,8 +194,144 @@ func TestRunKeepsTheLastGoodRevision(t *testing.T) {
 	}
 }
 
+// await waits until a controller's status is as it should be.
+func await(t *testing.T, client *api.Client, what string, ok func(api.Status) bool) api.Status {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the API has no events
+		st, err := client.Status(context.Background())
+		if err == nil && ok(st) {
+			return st
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: status %+v, %v", what, st, err)
+		}
+	}
+}
+
+// TestLastGoodRevisionOutlivesARestart starts a controller again while its files are
+// broken: what was in force stays so, and what is refused is said.
+func TestLastGoodRevisionOutlivesARestart(t *testing.T) {
+	for _, breakage := range []string{"kind: [\n", ""} {
+		dir, specs := t.TempDir(), t.TempDir()
+		write(t, specs, "a.yaml", tenantYAML)
+		client, stop := running(t, dir, func(c *Config) { c.Specs = specs })
+		good := await(t, client, "first revision", func(s api.Status) bool { return s.Revision.ID != "" })
+		stop()
+		if breakage == "" {
+			if err := os.RemoveAll(specs); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			write(t, specs, "a.yaml", breakage)
+		}
+		client, stop = running(t, dir, func(c *Config) { c.Specs = specs })
+		again := await(t, client, "last good revision", func(s api.Status) bool { return s.Revision.ID != "" })
+		if again.Revision.ID != good.Revision.ID || again.Revision.Files != 1 || again.Revision.Refused == nil {
+			t.Errorf("after a restart: %+v; want %s in force and something refused", again.Revision, good.Revision.ID)
+		}
+		write(t, specs, "a.yaml", tenantYAML)
+		await(t, client, "end of the refusal", func(s api.Status) bool { return s.Revision.Refused == nil })
+		stop()
+	}
+}
+
+// TestBranchIsFollowed has a controller follow a branch: each good commit becomes
+// active with who made it, a bad one is refused with its line, and a rewound branch is
+// refused, also after a restart.
+func TestBranchIsFollowed(t *testing.T) {
+	t.Setenv(asFetcher, "1")
+	t.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+	repo := t.TempDir()
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", args...)
+		cmd.Dir = repo
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %q: %v: %s", args, err, out)
+		}
+	}
+	commit := func(subject, yaml string) {
+		t.Helper()
+		write(t, repo, "specs/a.yaml", yaml)
+		git("add", "-A")
+		git("commit", "-q", "-m", subject)
+	}
+	git("init", "-q", "-b", "main")
+	git("config", "user.name", "Ada")
+	git("config", "user.email", "ada@acme.example")
+	dir := t.TempDir()
+	hurry := make(chan struct{})
+	following := func(c *Config) {
+		c.Git = &gitsource.GitOptions{
+			Request: gitrepo.Request{URL: repo, Ref: "main", Dir: filepath.Join(dir, "state", "git"), Specs: "specs", Policies: "policies"},
+			Child:   []string{os.Args[0]}, Poll: time.Hour, Hurry: hurry,
+		}
+	}
+	commit("one tenant", tenantYAML)
+	client, stop := running(t, dir, following)
+	first := await(t, client, "first commit", func(s api.Status) bool { return s.Revision.ID != "" })
+	if c := first.Revision.Commit; c == nil || c.Author != "Ada" || c.Subject != "one tenant" || c.Hash[:12] != first.Revision.ID {
+		t.Fatalf("first revision %+v; want its commit", first.Revision)
+	}
+	commit("a mistake", strings.Replace(tenantYAML, "hosts", "hostz", 1))
+	hurry <- struct{}{}
+	bad := await(t, client, "refusal", func(s api.Status) bool { return s.Revision.Refused != nil })
+	if r := bad.Revision; r.ID != first.Revision.ID || r.Refused.Commit.Subject != "a mistake" || !strings.HasPrefix(r.Refused.Problems[0], "a.yaml:4: ") {
+		t.Errorf("after a bad commit: %+v, refused %+v", r, r.Refused)
+	}
+	commit("mended", strings.Replace(tenantYAML, "acme", "globex", 1))
+	hurry <- struct{}{}
+	second := await(t, client, "next commit", func(s api.Status) bool { return s.Revision.Commit.Subject == "mended" })
+	git("reset", "-q", "--hard", "HEAD~2")
+	hurry <- struct{}{}
+	rewound := func(s api.Status) bool {
+		return s.Revision.Refused != nil && strings.Contains(s.Revision.Refused.Problems[0], "was rewound")
+	}
+	await(t, client, "refusal of a rewound branch", rewound)
+	want := []string{"mended active", "a mistake refused", "one tenant past"}
+	history := func() []string {
+		t.Helper()
+		list, err := client.Revisions(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, r := range list {
+			out = append(out, r.Commit.Subject+" "+string(r.State))
+		}
+		return out
+	}
+	if diff := cmp.Diff(want, history()); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	stop()
+	client, _ = running(t, dir, following)
+	again := await(t, client, "refusal after a restart", rewound)
+	again = await(t, client, "last good commit after a restart", func(s api.Status) bool { return s.Revision.ID != "" })
+	if again.Revision.ID != second.Revision.ID {
+		t.Errorf("after a restart %s is in force; want %s", again.Revision.ID, second.Revision.ID)
+	}
+	if diff := cmp.Diff([]string{"mended active", "one tenant past"}, history()); diff != "" {
+		t.Errorf("history after a restart (-want +got):\n%s", diff)
+	}
+}
+
+// asFetcher makes the test's own program the process that fetches.
+const asFetcher = "DAOLI_TEST_FETCHER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asFetcher) != "" {
+		if err := gitrepo.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
 // running runs a controller until stop, which reports what Run returned.
-func running(t *testing.T, dir, specs string) (*api.Client, func()) {
+func running(t *testing.T, dir string, bend func(*Config)) (*api.Client, func()) {
 	t.Helper()
 	listen := func() net.Listener {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -217,9 +345,10 @@ func running(t *testing.T, dir, specs string) (*api.Client, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	cfg := Config{
-		Specs: specs, StateDir: filepath.Join(dir, "state"), Socket: socket, OpenFlow: listen(), Hosts: listen(),
+		StateDir: filepath.Join(dir, "state"), Socket: socket, OpenFlow: listen(), Hosts: listen(),
 		Wire: pipeline.DefaultWireRange, Version: "test", Logger: slog.New(slog.NewJSONHandler(&log, nil)),
 	}
+	bend(&cfg)
 	go func() { done <- Run(ctx, cfg) }()
 	stopped := false
 	stop := func() {

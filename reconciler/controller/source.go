@@ -15,31 +15,71 @@ import (
 	"github.com/daolinet/daolinet/reconciler/gitsource"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/revisions"
 	"github.com/daolinet/daolinet/reconciler/session"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
 // watch takes each new revision of the source: all of it, or none of it and the
-// last good one stays.
+// last good one stays, also over a restart.
 func (c *Controller) watch(ctx context.Context) error {
-	updates, err := gitsource.Watch(ctx, c.cfg.Specs, c.cfg.Policies, gitsource.Options{})
+	updates, err := c.updates(ctx)
 	if err != nil {
 		return err
 	}
 	var loader Loader
 	for u := range updates {
 		if u.Err != nil {
-			c.refuse(ctx, []string{u.Err.Error()})
+			c.refuse(ctx, nil, []string{u.Err.Error()})
+		} else if errs := c.take(ctx, &loader, u.Revision); len(errs) > 0 {
+			c.refuse(ctx, &u.Revision, errs)
+		} else {
 			continue
 		}
-		loaded, errs := loader.Load(time.Now(), u.Revision, func(n *spec.Network) []*inventory.Identity { return c.observed(ctx, n) })
-		if len(errs) > 0 {
-			c.refuse(ctx, errs)
-			continue
-		}
-		c.activate(ctx, loaded, countFiles(u.Revision.Specs))
+		c.fallBack(ctx, &loader)
 	}
 	return ctx.Err()
+}
+
+// updates follows the source.
+func (c *Controller) updates(ctx context.Context) (<-chan gitsource.Update, error) {
+	if c.cfg.Git == nil {
+		return gitsource.Watch(ctx, c.cfg.Specs, c.cfg.Policies, gitsource.Options{})
+	}
+	o := *c.cfg.Git
+	o.InForce = c.history.inForce
+	return gitsource.WatchGit(ctx, o), nil
+}
+
+// take makes a revision the active one, or says why not.
+func (c *Controller) take(ctx context.Context, loader *Loader, r gitsource.Revision) []string {
+	loaded, errs := loader.Load(time.Now(), r, func(n *spec.Network) []*inventory.Identity { return c.observed(ctx, n) })
+	if len(errs) > 0 {
+		return errs
+	}
+	c.activate(ctx, loaded, r)
+	return nil
+}
+
+// fallBack makes the revision active that was so before this controller started, if
+// there is none yet: the source is broken, and what was good last stays in force.
+func (c *Controller) fallBack(ctx context.Context, loader *Loader) {
+	none := false
+	if c.ask(ctx, func() { none = c.revision.ID == "" }) != nil || !none {
+		return
+	}
+	r, err := c.history.latest()
+	if errors.Is(err, revisions.ErrUnknown) {
+		return // it never had any
+	}
+	if err == nil {
+		if errs := c.take(ctx, loader, r); len(errs) > 0 {
+			err = errors.New(strings.Join(errs, "\n"))
+		}
+	}
+	if err != nil {
+		c.log.LogAttrs(ctx, slog.LevelError, "last good revision can't be taken up again", slog.Any("err", err))
+	}
 }
 
 // Loaded is a revision that may become active, and what is odd about it.
@@ -149,7 +189,7 @@ func (c *Controller) observed(ctx context.Context, n *spec.Network) []*inventory
 // activate makes a compiled revision the active one. Its cache gets the answers
 // for the live sessions first, asked as the identities that their ends will have
 // under it, so that the swap itself is short.
-func (c *Controller) activate(ctx context.Context, l *Loaded, files int) {
+func (c *Controller) activate(ctx context.Context, l *Loaded, r gitsource.Revision) {
 	pol := l.Policy
 	var keys []session.Key
 	if err := c.ask(ctx, func() { keys = c.engine.Sessions().Keys() }); err != nil {
@@ -160,16 +200,30 @@ func (c *Controller) activate(ctx context.Context, l *Loaded, files int) {
 		return
 	}
 	warm(snap, pol, time.Now(), keys)
-	warnings := lines(l.Warnings)
+	now := time.Now()
+	active := api.RevisionStatus{
+		ID: pol.Revision(), Commit: commitOf(&r), Since: now, Files: countFiles(r.Specs), Warnings: lines(l.Warnings),
+	}
+	c.history.activated(r, active)
 	c.do(func() {
-		c.revision = api.RevisionStatus{ID: pol.Revision(), Since: time.Now(), Files: files, Warnings: warnings}
+		active.Refused = c.refusedOther(&r)
+		c.revision = active
 		c.step(engine.RevisionLoaded{Policy: pol})
-		c.log.LogAttrs(ctx, slog.LevelInfo, "revision activated", slog.String("revision", pol.Revision()), slog.Int("files", files))
-		if len(warnings) > 0 {
+		c.log.LogAttrs(ctx, slog.LevelInfo, "revision activated", slog.String("revision", pol.Revision()), slog.Int("files", active.Files))
+		if len(active.Warnings) > 0 {
 			c.log.LogAttrs(ctx, slog.LevelWarn, "revision has warnings", slog.String("revision", pol.Revision()),
-				slog.Any("err", errors.New(strings.Join(warnings, "\n"))))
+				slog.Any("err", errors.New(strings.Join(active.Warnings, "\n"))))
 		}
 	})
+}
+
+// refusedOther returns what was refused, if that is what a revision is taken up again
+// for: the last good one, while the source is broken at a start.
+func (c *Controller) refusedOther(r *gitsource.Revision) *api.RefusedRevision {
+	if c.revision.ID == "" && c.revision.Refused != nil && c.revision.Refused.ID != r.ID {
+		return c.revision.Refused
+	}
+	return nil
 }
 
 // maxWarnings is how many warnings of a revision are kept as lines.
@@ -197,13 +251,28 @@ func warm(snap *inventory.Snapshot, pol *policy.Policy, now time.Time, keys []se
 	}
 }
 
-// refuse notes why what is on disk is not active.
-func (c *Controller) refuse(ctx context.Context, lines []string) {
+// refuse notes why what the source holds is not active; r is nil if it could not be
+// read.
+func (c *Controller) refuse(ctx context.Context, r *gitsource.Revision, lines []string) {
+	refused := api.RefusedRevision{At: time.Now(), Problems: lines}
+	if r != nil {
+		refused.ID, refused.Commit = r.ID, commitOf(r)
+		c.history.refused(refused)
+	}
 	c.do(func() {
-		c.revision.Refused = &api.RefusedRevision{At: time.Now(), Problems: lines}
+		c.revision.Refused = &refused
 		c.log.LogAttrs(ctx, slog.LevelError, "revision refused, the last good one stays",
 			slog.String("revision", c.revision.ID), slog.Any("err", errors.New(strings.Join(lines, "\n"))))
 	})
+}
+
+// commitOf is what is told of a revision's commit; nil: it has none.
+func commitOf(r *gitsource.Revision) *api.Commit {
+	if r.Commit == nil {
+		return nil
+	}
+	c := api.Commit(*r.Commit)
+	return &c
 }
 
 func countFiles(fsys fs.FS) int {

@@ -151,7 +151,7 @@ func TestActiveRevisionsWarningsAreInTheStatus(t *testing.T) {
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	c.activate(t.Context(), l, 2)
+	c.activate(t.Context(), l, gitsource.Revision{ID: "r1", Specs: fstest.MapFS{}})
 	st, err := (*backend)(c).Status(t.Context())
 	if err != nil || len(st.Revision.Warnings) != 1 || !strings.HasPrefix(st.Revision.Warnings[0], "acme.yaml:9: warning: ") {
 		t.Errorf("status %+v, %v; want the warning", st.Revision, err)
@@ -159,7 +159,7 @@ func TestActiveRevisionsWarningsAreInTheStatus(t *testing.T) {
 	if l, errs = Load(time.Now(), revision(map[string]string{"acme.yaml": acmeYAML, "globex.yaml": globexYAML + peeringYAML}), nil); len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	c.activate(t.Context(), l, 3)
+	c.activate(t.Context(), l, gitsource.Revision{ID: "r1", Specs: fstest.MapFS{}})
 	if st, err = (*backend)(c).Status(t.Context()); err != nil || len(st.Revision.Warnings) != 0 {
 		t.Errorf("status of the next %+v, %v; want no warning", st.Revision, err)
 	}
@@ -204,7 +204,7 @@ func TestRevisionIsWarmBeforeItIsActive(t *testing.T) {
 	if s := l.Policy.Stats(); s.Misses != 1 {
 		t.Fatalf("decisions evaluated = %d; want 1", s.Misses)
 	}
-	c.activate(t.Context(), l, 2)
+	c.activate(t.Context(), l, gitsource.Revision{ID: "r1", Specs: fstest.MapFS{}})
 	if _, err := (*backend)(c).Why(t.Context(), api.Pair{From: "web1", To: "log1", Proto: "tcp", Port: 514}); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestWhyAnswersAcrossVPCs(t *testing.T) {
 		if len(errs) > 0 {
 			t.Fatal(errs)
 		}
-		c.activate(t.Context(), l, 3)
+		c.activate(t.Context(), l, gitsource.Revision{ID: "r1", Specs: fstest.MapFS{}})
 		w, err := (*backend)(c).Why(t.Context(), api.Pair{From: "acme/prod/web1", To: "globex/shared/log1", Proto: proto, Port: port})
 		if err != nil {
 			t.Fatal(err)

@@ -21,9 +21,12 @@ import (
 
 // GitOptions says which branch of which repository is followed, and how.
 type GitOptions struct {
-	// Request is what is fetched; Last is the commit that was in force before a
-	// restart, and is kept up by WatchGit.
+	// Request is what is fetched. WatchGit sets Last and Known.
 	Request gitrepo.Request
+	// InForce returns the commit that must not be left behind, "" for none; nil: it is
+	// the last one that was read. A commit that was read and then refused for what it
+	// says may be replaced.
+	InForce func() string
 	// Child is the command that runs gitrepo.Serve under gitrepo.Confine: what a
 	// remote does to it, it does to no more than that process.
 	Child []string
@@ -105,7 +108,10 @@ func sameCommit(a, b Update) bool {
 func (w *gitWatcher) look(ctx context.Context) Update {
 	q := w.opts.Request
 	if w.last != nil {
-		q.Known = w.last.Commit.Hash
+		q.Known, q.Last = w.last.Commit.Hash, w.last.Commit.Hash
+	}
+	if w.opts.InForce != nil {
+		q.Last = w.opts.InForce()
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, w.opts.Timeout, fmt.Errorf("no answer within %s", w.opts.Timeout))
 	defer cancel()
@@ -114,7 +120,7 @@ func (w *gitWatcher) look(ctx context.Context) Update {
 	case err != nil:
 		return Update{Err: fmt.Errorf("git %s: %w", q.URL, err)}
 	case r != nil:
-		w.last, w.opts.Request.Last = r, r.Commit.Hash
+		w.last = r
 	}
 	return Update{Revision: *w.last}
 }

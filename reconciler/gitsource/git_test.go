@@ -208,8 +208,22 @@ func TestRewindIsRefusedAfterARestartToo(t *testing.T) {
 	base := r.commit("base", map[string]string{"specs/a.yaml": "1"})
 	top := r.commit("top", map[string]string{"specs/a.yaml": "2"})
 	r.git("reset", "-q", "--hard", base)
-	f := follow(t, r.dir, func(o *gitsource.GitOptions) { o.Request.Last = top })
+	f := follow(t, r.dir, func(o *gitsource.GitOptions) { o.InForce = func() string { return top } })
 	f.bad("not descend from " + top[:12])
+}
+
+func TestCommitThatWasRefusedMayBeReplaced(t *testing.T) {
+	r := newRemote(t)
+	base := r.commit("base", map[string]string{"specs/a.yaml": "1"})
+	f := follow(t, r.dir, func(o *gitsource.GitOptions) { o.InForce = func() string { return base } })
+	f.good(base)
+	bad := r.commit("a mistake", map[string]string{"specs/a.yaml": "2"})
+	f.again()
+	f.good(bad)
+	r.git("reset", "-q", "--hard", base)
+	mended := r.commit("mended", map[string]string{"specs/a.yaml": "3"})
+	f.again()
+	f.good(mended)
 }
 
 func TestBranchThatIsMissingIsNamed(t *testing.T) {

@@ -35,6 +35,46 @@ type Revision struct {
 	digest [sha256.Size]byte
 }
 
+// Files are regular files by their paths below a root.
+type Files map[string][]byte
+
+// FilesOf returns the regular files of a tree of a Revision. Their contents are
+// shared with it.
+func FilesOf(tree fs.FS) (Files, error) {
+	m, ours := tree.(*memFS)
+	if !ours {
+		return nil, fmt.Errorf("list files: %T is no tree of a revision", tree)
+	}
+	out := make(Files, len(m.files))
+	for _, f := range m.files {
+		if !f.mode.IsRegular() {
+			return nil, fmt.Errorf("list files: %s: %w", f.path, errNotRegular)
+		}
+		out[f.path] = f.data
+	}
+	return out, nil
+}
+
+// Restore makes a Revision of files that were once read of one; policies may be nil.
+func Restore(id string, c *gitrepo.Commit, specs, policies Files, read time.Time) Revision {
+	tree := func(files Files) *memFS {
+		if files == nil {
+			return nil
+		}
+		all := make([]*memFile, 0, len(files))
+		for name, data := range files {
+			all = append(all, &memFile{path: name, mode: 0o444, modTime: read, data: data})
+		}
+		return newMemFS(all)
+	}
+	r := newRevision(tree(specs), tree(policies), read)
+	r.ID, r.Commit = id, c
+	return r
+}
+
+// Same reports whether two revisions hold the same files.
+func (r *Revision) Same(o *Revision) bool { return r.digest == o.digest }
+
 // newRevision returns the revision of two trees; policies may be nil.
 func newRevision(specs, policies *memFS, read time.Time) Revision {
 	h := sha256.New()

@@ -86,9 +86,17 @@ var Table = map[string]Rule{
 		May: []string{"reconciler/openflow"},
 		Why: "a connection moves messages; what they mean is decided above it",
 	},
-	"reconciler/gitsource": {
+	"reconciler/gitrepo": {
 		May: []string{"reconciler/spec"},
+		Why: "it runs in a process of its own, and ends at an archive; of spec it knows the limits",
+	},
+	"reconciler/gitsource": {
+		May: []string{"reconciler/spec", "reconciler/gitrepo"},
 		Why: "it ends at an fs.FS; of spec it knows the limits, so that it reads no more than is loaded",
+	},
+	"reconciler/revisions": {
+		May: []string{"reconciler/spec", "reconciler/gitrepo", "reconciler/gitsource"},
+		Why: "it keeps revisions as files; what they mean is others' matter",
 	},
 	"reconciler/hostlink": {
 		May: []string{"hostd/hostpb", "reconciler/inventory", "reconciler/spec", "reconciler/packet"},

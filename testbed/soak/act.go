@@ -119,7 +119,6 @@ func (s *soak) move(ctx context.Context) error {
 // edit rewrites all specs.
 func (s *soak) edit() error {
 	s.did("edit", "")
-	s.broken = false
 	for name, text := range s.gen.Specs() {
 		if err := s.write(name, text); err != nil {
 			return err
@@ -131,7 +130,6 @@ func (s *soak) edit() error {
 // misedit breaks a file of the specs, which the next edit rewrites.
 func (s *soak) misedit() error {
 	s.did("misedit", "")
-	s.broken = true
 	return s.write("random.yaml", "apiVersion: daoli.net/v1\nkind: Tenant\nmetadata: {name: ran")
 }
 
@@ -150,12 +148,6 @@ func (s *soak) kill(ctx context.Context) error {
 	if s.rng.IntN(3) == 0 {
 		if other := s.part(); other != parts[0] {
 			parts = append(parts, other)
-		}
-	}
-	controller := slices.Contains(parts, netns.Part{Program: netns.ProgramController})
-	if controller && s.broken { // it would have no revision at all
-		if err := s.edit(); err != nil {
-			return err
 		}
 	}
 	s.did("kill", "%v", parts)
@@ -181,7 +173,7 @@ func (s *soak) kill(ctx context.Context) error {
 		err = s.tb.Start(ctx, parts...)
 	}
 	meanwhile.Wait()
-	if err != nil || !controller {
+	if err != nil || !slices.Contains(parts, netns.Part{Program: netns.ProgramController}) {
 		return err
 	}
 	return eventually(ctx, "the restarted controller's revision", func() error { return s.hasRevision(ctx) })

@@ -46,7 +46,6 @@ type soak struct {
 	here    [organisation.Endpoints]*container
 	traffic *traffic
 	report  Report
-	broken  bool     // the specs are, by a misedit
 	spell   []string // what was done in it
 	first   *footprint
 }

@@ -24,17 +24,19 @@ type options struct {
 	openflow, hosts, advertise        string
 	wireRange, logLevel, logFormat    string
 	insecure                          bool
+	git                               gitFlags
 }
 
 func controllerCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "daoli-reconcile --watch DIR",
+		Use:   "daoli-reconcile {--watch DIR | --git URL}",
 		Short: "The DaoliNet controller",
-		Long: `daoli-reconcile loads VPCs and security groups from a directory of YAML, asks
-OPA about every first packet that a switch lifts, and answers with the flows of
-its session on the hosts concerned. An edit is taken as soon as it is whole and
-valid; until then the last good revision stays in force.
+		Long: `daoli-reconcile loads VPCs and security groups from a directory of YAML or a
+branch in git, asks OPA about every first packet that a switch lifts, and answers
+with the flows of its session on the hosts concerned. An edit or a commit is taken
+as soon as it is whole and valid; until then the last good revision stays in force,
+also over a restart.
 
 Hosts connect to --hosts-listen (daoli-hostd's stream) and --openflow (their
 bridges). Ask a running controller with daolictl.
@@ -45,6 +47,10 @@ matrix and policies load it as the controller does.
 Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.`,
 		Example: `  # watch a directory; use the Rego beside it, if there is a directory policies
   daoli-reconcile --watch specs/ --insecure
+
+  # follow a branch, and take only what was signed
+  daoli-reconcile --git ssh://git@git.acme.example/network --ref main --git-ssh-key /etc/daoli/key \
+    --verify-signatures --git-allowed-signers /etc/daoli/signers --insecure
 
   # a policy of your own, all files in one place
   daoli-reconcile --watch specs/ --policies policies/ --state-dir /tmp/daoli --socket /tmp/daoli/r.sock --insecure
@@ -59,7 +65,8 @@ Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.`,
 		RunE:          running(func(cmd *cobra.Command, _ []string) error { return runController(cmd.Context(), o) }),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.watch, "watch", "", "directory of YAML to watch (required)")
+	f.StringVar(&o.watch, "watch", "", "directory of YAML to watch")
+	o.git.add(f)
 	f.StringVar(&o.policies, "policies", "", "directory of Rego in place of the built-in policy (default: the directory policies beside --watch, if there)")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/daoli/reconcile", "directory for what must outlive a restart")
 	f.StringVar(&o.socket, "socket", api.DefaultSocket, "unix socket that daolictl asks")
@@ -78,8 +85,8 @@ func runController(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if o.watch == "" {
-		return usageError{errors.New("--watch DIR is required: the directory of YAML to load")}
+	if err := o.git.check(o.watch); err != nil {
+		return usageError{err}
 	}
 	if !o.insecure {
 		return usageError{errors.New("hosts cannot join by token yet: give --insecure to talk to them without TLS, on a network that you trust")}
@@ -88,8 +95,12 @@ func runController(ctx context.Context, o options) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if o.policies == "" {
+	if o.policies == "" && o.watch != "" {
 		o.policies = policiesBeside(o.watch)
+	}
+	git, err := o.git.options(ctx, o.stateDir)
+	if err != nil {
+		return err
 	}
 	of, err := net.Listen("tcp", o.openflow)
 	if err != nil {
@@ -105,7 +116,7 @@ func runController(ctx context.Context, o options) error {
 	}
 	controller.TuneGC()
 	return controller.Run(ctx, controller.Config{
-		Specs: o.watch, Policies: o.policies, StateDir: o.stateDir, Socket: o.socket,
+		Specs: o.watch, Policies: o.policies, Git: git, StateDir: o.stateDir, Socket: o.socket,
 		OpenFlow: of, Hosts: hosts, Targets: []string{target}, Wire: wire, Version: version(), Logger: log,
 	})
 }

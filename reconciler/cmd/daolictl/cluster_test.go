@@ -37,11 +37,21 @@ func endOf(e api.Endpoint) api.End { return api.End{Name: fullName(e), IP: e.IP,
 func (cluster) Status(context.Context) (api.Status, error) {
 	return api.Status{
 		Version: "v0.1.0", Started: noon.Add(-3 * time.Hour), UptimeSeconds: 3 * 3600,
-		Revision: api.RevisionStatus{ID: revision, Since: noon.Add(-time.Hour), Files: 12, Warnings: []string{`tenants/acme/prod.yaml:9: warning: vpc "globex/prod" is not peered`}, Refused: &api.RefusedRevision{
+		Revision: api.RevisionStatus{ID: revision, Commit: &api.Commit{Hash: revision, Author: "Ada", When: noon.Add(-61 * time.Minute), Subject: "let web ask db", Signer: "ada@acme.example"}, Since: noon.Add(-time.Hour), Files: 12, Warnings: []string{`tenants/acme/prod.yaml:9: warning: vpc "globex/prod" is not peered`}, Refused: &api.RefusedRevision{
 			At: noon.Add(-time.Minute), Problems: []string{`tenants/acme/prod.yaml:17: unknown key "prot": the keys here are from, ports, action, log, until`}}},
 		Hosts: api.HostCount{Connected: 1, Total: 2}, Endpoints: 3, Sessions: 1,
 		PacketIns: api.PacketIns{Total: 120, FromEndpoints: 90, FromWire: 30, Outcomes: map[string]uint64{"allow": 80, "drop": 5, "duplicate": 35, "reject": 0}},
 		Decisions: api.Decisions{Reasons: map[string]uint64{"rule": 75, "isolation": 5, "default": 5}, CacheHits: 51, CacheMisses: 34},
+	}, nil
+}
+
+func (cluster) Revisions(context.Context) ([]api.Revision, error) {
+	ada := &api.Commit{Hash: revision, Author: "Ada", Email: "ada@acme.example", When: noon.Add(-61 * time.Minute), Subject: "let web ask db"}
+	return []api.Revision{
+		{ID: "0badc0de0bad", At: noon.Add(-time.Minute), State: api.RevisionRefused, Commit: &api.Commit{Hash: "0badc0de0bad", Author: "Eve", When: noon.Add(-2 * time.Minute), Subject: "open all"},
+			Problems: []string{`tenants/acme/prod.yaml:17: unknown key "prot": the keys here are from, ports, action, log, until`, "tenants/acme/prod.yaml:18: no ports"}},
+		{ID: revision[:12], At: noon.Add(-time.Hour), State: api.RevisionActive, Commit: ada},
+		{ID: "sha256:0123456789ab", At: noon.Add(-26 * time.Hour), State: api.RevisionPast},
 	}, nil
 }
 

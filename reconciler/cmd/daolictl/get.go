@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,16 +14,17 @@ import (
 func (a *app) getCommand() *cobra.Command {
 	get := &cobra.Command{
 		Use:   "get",
-		Short: "List hosts, endpoints or sessions",
+		Short: "List hosts, endpoints, sessions or revisions",
 		Example: `  daolictl get hosts
   daolictl get endpoints -o yaml
-  daolictl get sessions --vpc acme/prod`,
+  daolictl get sessions --vpc acme/prod
+  daolictl get revisions`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return fmt.Errorf("say what to get: hosts, endpoints or sessions")
+			return fmt.Errorf("say what to get: hosts, endpoints, sessions or revisions")
 		},
 	}
-	get.AddCommand(a.hostsCommand(), a.endpointsCommand(), a.sessionsCommand("sessions"))
+	get.AddCommand(a.hostsCommand(), a.endpointsCommand(), a.sessionsCommand("sessions"), a.revisionsCommand())
 	return get
 }
 
@@ -60,6 +62,48 @@ func (a *app) printHosts(list api.HostList) {
 		rows = append(rows, row)
 	}
 	a.table([]string{"HOST", "ADDRESS", "SWITCH", "HOSTD", "NEXT HOP", "MTU", "ENDPOINTS", "SESSIONS", "FLOWS", "DPID"}, rows)
+}
+
+func (a *app) revisionsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "revisions",
+		Aliases: []string{"revision"},
+		Short:   "Revisions: what was in force when, by whom, and what was refused",
+		Long: `Revisions, the newest first: what was in force from when on, who made it, and what
+they say of it; and what was refused, with the first thing wrong with it (-o json
+has all).`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(a, func() (api.RevisionList, error) {
+				list, err := a.client().Revisions(cmd.Context())
+				return api.RevisionList{Revisions: list}, err
+			}, a.printRevisions)
+		},
+	}
+}
+
+func (a *app) printRevisions(list api.RevisionList) {
+	var rows [][]cell
+	for _, r := range list.Revisions {
+		row := cells(short(r.ID), string(r.State), span(a.now().Sub(r.At))+" ago", "-", "-", "-")
+		switch r.State {
+		case api.RevisionActive:
+			row[1].c = green
+		case api.RevisionRefused:
+			row[1].c = red
+		}
+		if c := r.Commit; c != nil {
+			row[3].text, row[4].text, row[5].text = c.Author, c.When.Format(time.DateTime), c.Subject
+		}
+		rows = append(rows, row)
+		for i, problem := range r.Problems[:min(1, len(r.Problems))] {
+			if n := len(r.Problems) - 1 - i; n > 0 {
+				problem += fmt.Sprintf(" (and %d more)", n)
+			}
+			rows = append(rows, cells("", "", "", "", "", problem))
+		}
+	}
+	a.table([]string{"REVISION", "STATE", "SINCE", "AUTHOR", "COMMITTED", "SUBJECT"}, rows)
 }
 
 func (a *app) endpointsCommand() *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +18,8 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "The controller at a glance: revision, hosts, counters",
-		Long: `The controller at a glance: the active revision and, while the files on disk are
-not what is active, why they were refused; hosts, endpoints, sessions; how many
+		Long: `The controller at a glance: the active revision and, while its source has
+another, why that was refused; hosts, endpoints, sessions; how many
 packets the switches lifted and what became of them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,16 +59,31 @@ func (a *app) printRevision(r api.RevisionStatus) {
 	} else {
 		a.fact("revision", "%s, %s, active for %s", short(r.ID), plural(r.Files, "file"), span(a.now().Sub(r.Since)))
 	}
+	if c := r.Commit; c != nil {
+		signed := ""
+		if c.Signer != "" {
+			signed = ", signed by " + c.Signer
+		}
+		a.fact("", "%s, by %s on %s%s", c.Subject, c.Author, c.When.Format(time.DateTime), signed)
+	}
 	for _, warning := range r.Warnings {
 		a.fact("", "%s", warning)
 	}
 	if r.Refused == nil {
 		return
 	}
-	a.fact("", "%s", a.paint(red, fmt.Sprintf("what is on disk was refused %s ago:", span(a.now().Sub(r.Refused.At)))))
+	a.fact("", "%s", a.paint(red, fmt.Sprintf("%s was refused %s ago:", refusedWhat(r.Refused), span(a.now().Sub(r.Refused.At)))))
 	for _, problem := range r.Refused.Problems {
 		a.fact("", "  %s", problem)
 	}
+}
+
+// refusedWhat names what was refused.
+func refusedWhat(r *api.RefusedRevision) string {
+	if r.Commit == nil {
+		return "what is there now"
+	}
+	return fmt.Sprintf("commit %s (%s, by %s)", short(r.Commit.Hash), r.Commit.Subject, r.Commit.Author)
 }
 
 // printCounts prints the counts that are not zero, the greatest first.
