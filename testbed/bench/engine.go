@@ -85,27 +85,46 @@ func coreFrames(hosts []inventory.HostReport) [][]byte {
 	return frames
 }
 
-// measureEngine is the hot path without sockets: a first packet's bytes in, the
-// FlowMods' bytes of both hosts out, with the decision in the policy's cache, by
-// CPU time with that of the garbage collector.
-func measureEngine(ctx context.Context, e *Env) ([]Value, error) {
-	controller.TuneGC() // as the controller's process has it
+// engineLoad is what the engine lines give an engine: openers of sessions under a
+// policy that has decided about all of them.
+type engineLoad struct {
+	policy engine.Policy
+	hosts  []inventory.HostReport
+	frames [][]byte
+}
+
+// newEngineLoad returns the load, once it has opened all of its sessions.
+func newEngineLoad() (*engineLoad, error) {
 	pol, err := compile("r1", oneTenant())
 	if err != nil {
 		return nil, err
 	}
 	hosts := fakeHosts(coreHosts, coreEndpoints)
-	frames := coreFrames(hosts)
-	clients := hosts[0].Endpoints
-	all := func(c *core) {
-		for n, f := range frames {
-			c.lift(1, clients[n%len(clients)].Port, f)
-		}
-	}
+	l := &engineLoad{pol, hosts, coreFrames(hosts)}
 	warm := newCore(pol, hosts)
-	all(warm)
-	if got := warm.engine.Sessions().Len(); got != len(frames) || warm.flows < 4*got {
-		return nil, fmt.Errorf("%d sessions with %d flows from %d packets; want one each, with four flows", got, warm.flows, len(frames))
+	l.lift(warm, len(l.frames))
+	if got := warm.engine.Sessions().Len(); got != len(l.frames) || warm.flows < 4*got {
+		return nil, fmt.Errorf("%d sessions with %d flows from %d packets; want one each, with four flows", got, warm.flows, len(l.frames))
+	}
+	return l, nil
+}
+
+// lift has the first host's ports lift the first n frames.
+func (l *engineLoad) lift(c *core, n int) {
+	clients := l.hosts[0].Endpoints
+	for i, f := range l.frames[:n] {
+		c.lift(1, clients[i%len(clients)].Port, f)
+	}
+}
+
+// measureEngine is the hot path without sockets: a first packet's bytes in, the
+// FlowMods' bytes of both hosts out, with the decision in the policy's cache, by
+// CPU time with that of the garbage collector.
+func measureEngine(ctx context.Context, e *Env) ([]Value, error) {
+	controller.TuneGC() // as the controller's process has it
+	load, err := newEngineLoad()
+	if err != nil {
+		return nil, err
 	}
 	var rates, allocated []float64
 	for range e.Effort.Rounds {
@@ -113,17 +132,17 @@ func measureEngine(ctx context.Context, e *Env) ([]Value, error) {
 		var before, after runtime.MemStats
 		n := 0
 		for spent < e.Effort.Core && ctx.Err() == nil {
-			c := newCore(pol, hosts)
+			c := newCore(load.policy, load.hosts)
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			begin := cpuTime()
-			all(c)
+			load.lift(c, len(load.frames))
 			spent += cpuTime() - begin
 			runtime.ReadMemStats(&after)
-			n += len(frames)
+			n += len(load.frames)
 		}
 		rates = append(rates, float64(n)/spent.Seconds())
-		allocated = append(allocated, float64(after.Mallocs-before.Mallocs)/float64(len(frames)))
+		allocated = append(allocated, float64(after.Mallocs-before.Mallocs)/float64(len(load.frames)))
 	}
 	return []Value{
 		{Line: "engine-cached", Quantity: Quantity{median(rates), PerSecond}},
