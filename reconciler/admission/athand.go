@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/inventory"
+	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/policy"
 )
 
@@ -13,16 +14,25 @@ type Cache interface {
 	Cached(now time.Time, q policy.Query) (policy.Decision, bool)
 }
 
-// AtHand is Decide for whoever cannot wait for an evaluation: found is false if
-// the Result depends on a decision that the policy does not remember.
-func AtHand(snap *inventory.Snapshot, pol Policy, now time.Time, r Request) (res Result, found bool) {
-	c, ok := pol.(Cache)
-	if !ok {
+// Memory is what a policy remembers. It is not safe for concurrent use.
+type Memory struct{ known atHand }
+
+// NewMemory returns the memory of a policy, which is empty if that is no Cache.
+func NewMemory(pol Policy) *Memory {
+	c, _ := pol.(Cache)
+	return &Memory{atHand{Policy: pol, cache: c}}
+}
+
+// AtHand is Decide about a packet of an endpoint, for whoever cannot wait for an
+// evaluation: found is false if the Result depends on a decision that the policy
+// does not remember.
+func (m *Memory) AtHand(snap *inventory.Snapshot, now time.Time, src *inventory.Endpoint, h *packet.Headers) (res Result, found bool) {
+	if m.known.cache == nil {
 		return Result{}, false
 	}
-	known := atHand{Policy: pol, cache: c}
-	res = Decide(snap, &known, now, r)
-	return res, !known.missing
+	m.known.missing = false
+	res = from(snap, &m.known, now, src, h)
+	return res, !m.known.missing
 }
 
 // atHand is a policy that answers only what it remembers.

@@ -46,11 +46,12 @@ func TestAtHandIsDecideAsFarAsThePolicyRemembers(t *testing.T) {
 		{"perhaps a reply, but only the one way is remembered", remembering{allow, []uint16{80}}, data, false},
 		{"a reply, but the other way is not remembered", remembering{allow, []uint16{40000}}, data, false},
 	} {
-		got, found := admission.AtHand(snap, tt.pol, world.Start, fromWeb1(tt.change))
+		r := fromWeb1(tt.change)
+		got, found := admission.NewMemory(tt.pol).AtHand(snap, world.Start, snap.EndpointAt(r.DPID, r.InPort), &r.Headers)
 		if found != tt.found {
 			t.Errorf("%s: found = %t; want %t", tt.name, found, tt.found)
 		}
-		want := admission.Decide(snap, tt.pol, world.Start, fromWeb1(tt.change))
+		want := admission.Decide(snap, tt.pol, world.Start, r)
 		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b admission.Result) bool { return a == b })); found && diff != "" {
 			t.Errorf("%s: differs from Decide: %s", tt.name, diff)
 		}

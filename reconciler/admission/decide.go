@@ -49,11 +49,15 @@ type Policy interface {
 // An unknown sender, and what is not the sender's own, is denied before the
 // policy is asked; so is everything that no session can carry afterwards.
 func Decide(snap *inventory.Snapshot, pol Policy, now time.Time, r Request) Result {
-	h := &r.Headers
 	src := snap.EndpointAt(r.DPID, r.InPort)
 	if src == nil {
 		return deny(pol, Result{}, policy.ReasonUnknownEndpoint)
 	}
+	return from(snap, pol, now, src, &r.Headers)
+}
+
+// from is Decide about a packet that src's port lifted.
+func from(snap *inventory.Snapshot, pol Policy, now time.Time, src *inventory.Endpoint, h *packet.Headers) Result {
 	res := Result{Client: src, Proto: h.Proto, Port: destPort(h)}
 	if h.EthSrc != src.MAC || h.VLAN != 0 || (h.Src.IsValid() && h.Src != src.IP) {
 		return deny(pol, res, policy.ReasonSpoofed)

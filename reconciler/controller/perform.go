@@ -17,7 +17,7 @@ func (c *Controller) perform(effects []engine.Effect) {
 		switch ef := ef.(type) {
 		case engine.Send:
 			if l := c.switches[ef.Batch.DPID]; l != nil {
-				if err := l.sw.Send(ef.Batch); err != nil {
+				if err := l.sw.Send(*ef.Batch); err != nil {
 					c.logUnsent(ef.Batch.DPID, err)
 				}
 				c.engine.Recycle(ef.Batch) // Send has encoded it

@@ -136,7 +136,7 @@ func (a *audit) rest(e *Engine, sw *switchState) {
 
 // mendDrift mends what the audit before found too.
 func (e *Engine) mendDrift(sw *switchState, a *audit) []Effect {
-	b := openflow.Batch{DPID: a.DPID}
+	b := &openflow.Batch{DPID: a.DPID}
 	drift := make(map[DriftKind]*Drift)
 	before := sw.suspects[a.Part]
 	seen := make(map[suspect]bool, len(a.found))

@@ -69,7 +69,7 @@ func BenchmarkNewSession(b *testing.B) {
 		for _, ef := range effects {
 			if ef, ok := ef.(engine.Send); ok {
 				flows += len(ef.Batch.Flows)
-				wire = openflow.AppendBatch(wire[:0], 1, &ef.Batch)
+				wire = openflow.AppendBatch(wire[:0], 1, ef.Batch)
 				e.Recycle(ef.Batch)
 			}
 		}

@@ -34,8 +34,10 @@ type Engine struct {
 	redraws   map[uint64]*redrawing   // by cookie of the new session
 	lastToken uint64
 	spare     spare
-	room      [2]openflow.Batch // what install gathers; most sessions have two hops
-	count     Counters
+	lifted    session.Packet // by the PacketIn of this Step
+	count     Counters       // but for those below
+	outcomes  tally[Outcome]
+	reasons   tally[policy.Reason]
 }
 
 // host is what a host said last, and on which stream.
@@ -54,7 +56,7 @@ func New(c Config) *Engine {
 		hosts:    make(map[string]*host), refused: make(map[string][]inventory.Refusal),
 		leases: c.Leases, switches: make(map[uint64]*switchState),
 		compared: make(map[uint64]bool), redraws: make(map[uint64]*redrawing),
-		count: Counters{Outcomes: make(map[Outcome]uint64), Reasons: make(map[policy.Reason]uint64), Drift: make(map[DriftKind]uint64)},
+		count: Counters{Drift: make(map[DriftKind]uint64)},
 	}
 	if e.leases == nil {
 		e.leases = make(Leases)
@@ -102,7 +104,7 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 // Counters returns a copy of the counters.
 func (e *Engine) Counters() Counters {
 	c := e.count
-	c.Outcomes, c.Reasons, c.Drift = maps.Clone(c.Outcomes), maps.Clone(c.Reasons), maps.Clone(c.Drift)
+	c.Outcomes, c.Reasons, c.Drift = e.outcomes.counts(), e.reasons.counts(), maps.Clone(c.Drift)
 	return c
 }
 
@@ -138,12 +140,11 @@ func (e *Engine) packetIn(now time.Time, ev PacketIn) []Effect {
 	}
 	h, err := packet.Decode(ev.In.Frame)
 	if err != nil {
-		e.count.Outcomes[OutcomeMalformed]++
+		e.outcomes.add(OutcomeMalformed)
 		return nil
 	}
-	return e.step(now, session.PacketArrived{Packet: &session.Packet{
-		DPID: ev.DPID, InPort: uint32(ev.In.InPort), Headers: h, Frame: ev.In.Frame, Received: now,
-	}})
+	e.lifted = session.Packet{DPID: ev.DPID, InPort: uint32(ev.In.InPort), Headers: h, Frame: ev.In.Frame, Received: now}
+	return e.step(now, session.PacketArrived{Packet: &e.lifted})
 }
 
 // step feeds the session table and turns its effects into the engine's.

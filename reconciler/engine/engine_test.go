@@ -74,7 +74,7 @@ func (b *bench) step(ev engine.Event) {
 	for _, ef := range b.e.Step(b.now, ev) {
 		switch ef := ef.(type) {
 		case engine.Send:
-			b.send(ef.Batch)
+			b.send(*ef.Batch)
 		case engine.Decide:
 			r := admission.Decide(ef.Ask.Snapshot, ef.Ask.Policy, b.now, ef.Ask.Request)
 			b.step(engine.Decided{Decided: session.Decided{Ask: ef.Ask, Result: r}})
@@ -285,7 +285,7 @@ func TestFirstPacketLeavesAtTheServersSwitchAfterItsFlows(t *testing.T) {
 		r := admission.Decide(ask.Snapshot, ask.Policy, b.now, ask.Request)
 		for _, ef := range b.e.Step(b.now, engine.Decided{Decided: session.Decided{Ask: ask, Result: r}}) {
 			if s, ok := ef.(engine.Send); ok {
-				order = append(order, s.Batch)
+				order = append(order, *s.Batch)
 			}
 		}
 	}

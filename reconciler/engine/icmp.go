@@ -40,11 +40,11 @@ func (e *Engine) peerError(ef session.PeerError) []Effect {
 // there is no frame, as ignored.
 func (e *Engine) tell(to *inventory.Endpoint, frame []byte, done Outcome, none session.IgnoreReason) []Effect {
 	if frame == nil {
-		e.count.Outcomes[Outcome(none)]++
+		e.outcomes.add(Outcome(none))
 		return nil
 	}
-	e.count.Outcomes[done]++
-	return e.send(openflow.Batch{DPID: to.Host.DPID, Packets: []openflow.PacketOut{{
+	e.outcomes.add(done)
+	return e.send(&openflow.Batch{DPID: to.Host.DPID, Packets: []openflow.PacketOut{{
 		InPort: openflow.PortController, Frame: frame,
 		Actions: openflow.ActionList(openflow.Output(openflow.PortNo(to.Port))),
 	}}})

@@ -23,12 +23,9 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 	case session.Install:
 		return e.install(ef)
 	case session.Deliver:
-		var bs batches
-		for _, d := range ef.Packets {
-			bs.deliver(ef.Session, d)
-			e.count.Outcomes[OutcomeContinue]++
-		}
-		return e.sendAll(bs)
+		e.outcomes.add(OutcomeContinue)
+		dpid, out := flows.Deliver(ef.Delivery)
+		return e.send(&openflow.Batch{DPID: dpid, Packets: []openflow.PacketOut{out}})
 	case session.Remove:
 		return e.remove(ef)
 	case session.Redraw:
@@ -37,10 +34,10 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 		return e.removeLane(ef)
 	case session.InstallDrop:
 		f := flows.Drop(ef.Drop, e.cookie(pipeline.CategoryDeny, ef.Drop.ID))
-		return e.send(openflow.Batch{DPID: ef.Drop.Request.DPID, Flows: []openflow.FlowMod{openflow.Add(f)}})
+		return e.send(&openflow.Batch{DPID: ef.Drop.Request.DPID, Flows: []openflow.FlowMod{openflow.Add(f)}})
 	case session.RemoveDrop:
 		c := e.cookie(pipeline.CategoryDeny, ef.Drop.ID)
-		return e.send(openflow.Batch{DPID: ef.Drop.Request.DPID, Flows: []openflow.FlowMod{openflow.DeleteByCookie(c, ^uint64(0))}})
+		return e.send(&openflow.Batch{DPID: ef.Drop.Request.DPID, Flows: []openflow.FlowMod{openflow.DeleteByCookie(c, ^uint64(0))}})
 	case session.Denied:
 		return e.denied(ef)
 	case session.TimeExceeded:
@@ -50,7 +47,7 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 	case session.PeerError:
 		return e.peerError(ef)
 	case session.Ignored:
-		e.count.Outcomes[Outcome(ef.Why)]++
+		e.outcomes.add(Outcome(ef.Why))
 	}
 	return nil
 }
@@ -59,21 +56,18 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 // after it got the packet, which leaves with the last batch, so answers find
 // their flows; nothing waits for a barrier.
 func (e *Engine) install(ef session.Install) []Effect {
-	bs := batches(e.room[:0])
-	defer clear(e.room[:])
+	bs := make(batches, 0, 2) // most sessions have two hops
 	for i, h := range ef.Lane.Path.Hops {
 		b := e.spare.take(h.DPID)
 		b.Flows = flows.AppendAdds(b.Flows, ef.Session, ef.Lane, i)
 		bs = append(bs, b)
 	}
-	for _, d := range ef.Deliver {
-		bs.deliver(ef.Session, d)
-		e.count.Outcomes[OutcomeAllow]++
-	}
-	if len(ef.Deliver) > 0 {
-		e.count.Reasons[ef.Session.Decision.Reason]++
-	}
-	return append(e.sendAll(bs), SessionOpened{ef.Session, ef.Lane})
+	dpid, out := flows.Deliver(ef.Delivery)
+	b := bs.at(dpid)
+	b.Packets = append(b.Packets, out)
+	e.outcomes.add(OutcomeAllow)
+	e.reasons.add(ef.Session.Decision.Reason)
+	return append(e.sendAll(bs), SessionOpened{ef.Session})
 }
 
 // removeLane deletes a lane's flows, and its guards if it was the last of its
@@ -106,14 +100,14 @@ func (e *Engine) deleteSession(s *session.Session, token uint64) []Effect {
 	}
 	var out []Effect
 	for i := range bs {
-		b := &bs[i]
+		b := bs[i]
 		b.Flows = []openflow.FlowMod{openflow.DeleteByCookie(s.ID, ^uint64(0))}
 		if sw := e.switches[b.DPID]; sw != nil {
 			e.lastToken++
 			b.Token = e.lastToken
 			sw.waiting[b.Token] = waiter{session: token}
 		} // else its next SwitchUp removes what is not of a live session
-		out = append(out, e.send(*b)...)
+		out = append(out, e.send(b)...)
 	}
 	return out
 }
@@ -121,14 +115,14 @@ func (e *Engine) deleteSession(s *session.Session, token uint64) []Effect {
 // denied records a denial and, for a reject, tells the sender.
 func (e *Engine) denied(ef session.Denied) []Effect {
 	d := ef.Result.Decision
-	e.count.Reasons[d.Reason]++
+	e.reasons.add(d.Reason)
 	p := ef.Packet
 	rec := PacketDenied{DPID: p.DPID, InPort: p.InPort, Result: ef.Result, Head: p.Headers}
 	outcome := OutcomeReject
 	if d.Verdict != policy.Reject {
 		outcome = OutcomeDrop
 	}
-	e.count.Outcomes[outcome]++
+	e.outcomes.add(outcome)
 	if outcome == OutcomeDrop && !ef.Cut { // the ends of a cut connection are told in any case
 		return []Effect{rec}
 	}
@@ -175,29 +169,24 @@ func (bs *batches) resetOther(ef session.Denied) {
 
 // batches gathers what each switch is told, in the order in which they are
 // first named.
-type batches []openflow.Batch
+type batches []*openflow.Batch
 
 func (bs *batches) at(dpid uint64) *openflow.Batch {
-	for i := range *bs {
-		if (*bs)[i].DPID == dpid {
-			return &(*bs)[i]
+	for _, b := range *bs {
+		if b.DPID == dpid {
+			return b
 		}
 	}
-	*bs = append(*bs, openflow.Batch{DPID: dpid})
-	return &(*bs)[len(*bs)-1]
-}
-
-func (bs *batches) deliver(s *session.Session, d session.Delivery) {
-	dpid, out := flows.Deliver(s, d)
-	b := bs.at(dpid)
-	b.Packets = append(b.Packets, out)
+	b := &openflow.Batch{DPID: dpid}
+	*bs = append(*bs, b)
+	return b
 }
 
 func (e *Engine) sendAll(bs batches) []Effect {
 	out := make([]Effect, 0, len(bs)+1) // callers add a record
-	for i := range bs {
-		if e.switches[bs[i].DPID] != nil {
-			out = append(out, Send{bs[i]})
+	for _, b := range bs {
+		if e.switches[b.DPID] != nil {
+			out = append(out, Send{b})
 		}
 	}
 	return out
@@ -205,7 +194,7 @@ func (e *Engine) sendAll(bs batches) []Effect {
 
 // send tells a switch something if it is connected; one that is not gets all
 // that it should have when it comes.
-func (e *Engine) send(b openflow.Batch) []Effect {
+func (e *Engine) send(b *openflow.Batch) []Effect {
 	if e.switches[b.DPID] == nil {
 		return nil
 	}

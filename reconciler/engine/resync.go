@@ -26,9 +26,9 @@ func (e *Engine) resync(now time.Time, dpid uint64) []Effect {
 	sw.compared, e.compared[dpid] = true, true
 	adopted, later, out := e.adopt(now, dpid, sw.held)
 	want := e.desired(dpid)
-	b := openflow.Batch{DPID: dpid, Meters: sorted(want.meters), Groups: sorted(want.groups)}
+	b := &openflow.Batch{DPID: dpid, Meters: sorted(want.meters), Groups: sorted(want.groups)}
 	unused := unusedMeters(dpid, sw.held, want.meters)
-	sw.keep(now, e.mend(&b, dpid, sw.held, later, want.flows))
+	sw.keep(now, e.mend(b, dpid, sw.held, later, want.flows))
 	out = append(out, e.confirm(b)...)
 	if len(unused.Meters) > 0 {
 		out = append(out, Send{unused})
@@ -38,8 +38,8 @@ func (e *Engine) resync(now time.Time, dpid uint64) []Effect {
 
 // unusedMeters deletes the meters of endpoints that are gone; their flows, which
 // name them, are the only trace of them.
-func unusedMeters(dpid uint64, held []openflow.FlowStats, want map[uint32]openflow.MeterMod) openflow.Batch {
-	b := openflow.Batch{DPID: dpid}
+func unusedMeters(dpid uint64, held []openflow.FlowStats, want map[uint32]openflow.MeterMod) *openflow.Batch {
+	b := &openflow.Batch{DPID: dpid}
 	gone := make(map[uint32]openflow.MeterMod)
 	for i := range held {
 		id := held[i].Meter
@@ -142,7 +142,7 @@ func (e *Engine) adoptedFrom(underlay netip.Addr) bool {
 }
 
 // confirm sends a batch whose end says that its switch holds what it should.
-func (e *Engine) confirm(b openflow.Batch) []Effect {
+func (e *Engine) confirm(b *openflow.Batch) []Effect {
 	sw := e.switches[b.DPID]
 	e.lastToken++
 	b.Token = e.lastToken
@@ -171,7 +171,7 @@ func (e *Engine) dropLeft(now time.Time) []Effect {
 		if len(sw.held) == 0 || !sw.compared || now.Sub(sw.since) < maxLeft {
 			continue
 		}
-		b := openflow.Batch{DPID: dpid}
+		b := &openflow.Batch{DPID: dpid}
 		for _, f := range sw.held {
 			b.Flows = append(b.Flows, deleteOf(f))
 		}
@@ -202,7 +202,7 @@ func (e *Engine) spread(now time.Time, dpid uint64, adopted []*session.Session) 
 			}
 		}
 	}
-	bs = slices.DeleteFunc(bs, func(b openflow.Batch) bool { return len(b.Flows) == 0 })
+	bs = slices.DeleteFunc(bs, func(b *openflow.Batch) bool { return len(b.Flows) == 0 })
 	return e.sendAll(bs)
 }
 
@@ -235,8 +235,8 @@ func (e *Engine) settle(now time.Time, dpid uint64) []Effect {
 	for i := range sw.held {
 		e.addSession(want, dpid, e.sessions.Get(sw.held[i].Cookie))
 	}
-	b := openflow.Batch{DPID: dpid}
-	sw.keep(sw.since, e.mend(&b, dpid, sw.held, later, want))
+	b := &openflow.Batch{DPID: dpid}
+	sw.keep(sw.since, e.mend(b, dpid, sw.held, later, want))
 	if len(b.Flows) > 0 {
 		e.sessions.Step(now, session.SwitchLost{DPID: dpid}) // until the deletions are confirmed
 		out = append(out, e.confirm(b)...)

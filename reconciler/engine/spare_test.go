@@ -12,7 +12,7 @@ import (
 
 // recycled opens sessions of several kinds, and returns what the switches were told
 // of each. After each one its batches are given to after.
-func recycled(t *testing.T, after func(*engine.Engine, openflow.Batch)) (told []string) {
+func recycled(t *testing.T, after func(*engine.Engine, *openflow.Batch)) (told []string) {
 	b := started(t)
 	b.step(engine.RevisionLoaded{Policy: remembering{b.w.AllowAll("r2")}})
 	for _, s := range []struct {
@@ -25,7 +25,7 @@ func recycled(t *testing.T, after func(*engine.Engine, openflow.Batch)) (told []
 		{"db2", packet.Headers{Proto: packet.ICMP, ICMPType: 8}},
 		{"db2", syn(81)},
 	} {
-		var batches []openflow.Batch
+		var batches []*openflow.Batch
 		lifted := engine.PacketIn{DPID: 1, In: openflow.PacketIn{InPort: 16, Frame: b.frame("web1", s.to, s.h)}}
 		for _, ef := range b.e.Step(b.now, lifted) {
 			if send, ok := ef.(engine.Send); ok {
@@ -48,7 +48,7 @@ func recycled(t *testing.T, after func(*engine.Engine, openflow.Batch)) (told []
 }
 
 func TestRecycledBatchesLeaveNothingBehind(t *testing.T) {
-	want := recycled(t, func(*engine.Engine, openflow.Batch) {})
+	want := recycled(t, func(*engine.Engine, *openflow.Batch) {})
 	got := recycled(t, (*engine.Engine).Recycle)
 	if diff := cmp.Diff(want, got); diff != "" || len(want) != 29 {
 		t.Errorf("%d flows and packets; those of recycled batches differ: %s", len(want), diff)
@@ -58,11 +58,11 @@ func TestRecycledBatchesLeaveNothingBehind(t *testing.T) {
 func TestBatchesWithATokenAreNotWrittenOver(t *testing.T) {
 	var kept openflow.Batch
 	var was []openflow.FlowMod
-	recycled(t, func(e *engine.Engine, b openflow.Batch) {
+	recycled(t, func(e *engine.Engine, b *openflow.Batch) {
 		if kept.Flows == nil {
-			kept, was = b, append(was, b.Flows...)
-			kept.Token = 1
-			e.Recycle(kept)
+			b.Token = 1
+			kept, was = *b, append(was, b.Flows...)
+			e.Recycle(b)
 		}
 	})
 	if diff := cmp.Diff(was, kept.Flows); diff != "" {
@@ -71,10 +71,10 @@ func TestBatchesWithATokenAreNotWrittenOver(t *testing.T) {
 	// Without the token they are.
 	kept = openflow.Batch{}
 	was = nil
-	recycled(t, func(e *engine.Engine, b openflow.Batch) {
+	recycled(t, func(e *engine.Engine, b *openflow.Batch) {
 		if kept.Flows == nil {
-			kept, was = b, append(was, b.Flows...)
-			e.Recycle(kept)
+			kept, was = *b, append(was, b.Flows...)
+			e.Recycle(b)
 		}
 	})
 	if cmp.Equal(was, kept.Flows) {

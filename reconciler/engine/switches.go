@@ -223,7 +223,7 @@ func (e *Engine) addChanged(to *entries, eps []*inventory.Endpoint, other *inven
 
 // difference is what makes a switch that holds was hold is.
 func difference(dpid uint64, was, is entries) []Effect {
-	b := openflow.Batch{DPID: dpid}
+	b := &openflow.Batch{DPID: dpid}
 	for _, m := range sorted(is.meters) {
 		if was.meters[m.ID] != m {
 			b.Meters = append(b.Meters, m)
@@ -246,7 +246,7 @@ func difference(dpid uint64, was, is entries) []Effect {
 	for _, f := range ordered(added) {
 		b.Flows = append(b.Flows, openflow.Add(f))
 	}
-	gone := openflow.Batch{DPID: dpid} // after the flows that name them
+	gone := &openflow.Batch{DPID: dpid} // after the flows that name them
 	for _, m := range sorted(was.meters) {
 		if _, stays := is.meters[m.ID]; !stays {
 			gone.Meters = append(gone.Meters, openflow.MeterMod{Delete: true, ID: m.ID})
@@ -296,7 +296,7 @@ func (e *Engine) ackWhenIn(name string, seq uint64) []Effect {
 	}
 	e.lastToken++
 	sw.waiting[e.lastToken] = waiter{host: name, conn: h.conn, seq: seq}
-	return []Effect{Send{openflow.Batch{DPID: h.report.DPID, Token: e.lastToken}}}
+	return []Effect{Send{&openflow.Batch{DPID: h.report.DPID, Token: e.lastToken}}}
 }
 
 // batchDone tells whoever waited for a batch.

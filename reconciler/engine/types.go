@@ -163,8 +163,9 @@ func (Tick) event()           {}
 // Effect is something to do.
 type Effect interface{ effect() }
 
-// Send tells a switch something. Effects to one switch keep their order.
-type Send struct{ Batch openflow.Batch }
+// Send tells a switch something. Effects to one switch keep their order. The batch
+// is the receiver's until it gives it back with Recycle.
+type Send struct{ Batch *openflow.Batch }
 
 // Decide asks for session.Decided{Ask, admission.Decide(...)} with the
 // arguments in Ask; it may run anywhere, since that is a pure function.
@@ -191,11 +192,8 @@ type LeaseGiven struct {
 // SaveLeases says that the leases changed and are to be kept.
 type SaveLeases struct{ Leases Leases }
 
-// SessionOpened records a lane of a session that was put on its path.
-type SessionOpened struct {
-	Session *session.Session
-	Lane    *session.Lane
-}
+// SessionOpened records a session of which a lane was put on its path.
+type SessionOpened struct{ Session *session.Session }
 
 // SessionAdopted records a session that an earlier controller left in the switches.
 type SessionAdopted struct{ Session *session.Session }

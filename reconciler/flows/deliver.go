@@ -17,8 +17,8 @@ const lowTTL = 32
 // would often overtake them. What an uplink lifted meets the flow that it missed.
 // A packet that may not live to see its end goes the whole way, so that routers
 // and hosts on it can tell; one that overtakes the flows there is lifted again.
-func Deliver(s *session.Session, d session.Delivery) (dpid uint64, out openflow.PacketOut) {
-	l := d.Lane
+func Deliver(d session.Delivery) (dpid uint64, out openflow.PacketOut) {
+	s, l := d.Session, d.Lane
 	if d.WireHop >= 0 {
 		hop := ForLane(s, l)[d.WireHop]
 		f := &hop.Forward

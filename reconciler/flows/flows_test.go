@@ -229,15 +229,15 @@ func TestLowTTLGoesTheWholeWay(t *testing.T) {
 		{1, 2, 1, "dec_ttl,set_field:02:00:00:00:00:01->eth_src"},
 	} {
 		in := scenes[tt.scene].install(t)
-		d := in.Deliver[0]
+		d := in.Delivery
 		d.Packet.Headers.TTL = tt.ttl
-		dpid, out := flows.Deliver(in.Session, d)
+		dpid, out := flows.Deliver(d)
 		f := openflow.Flow{Actions: out.Actions}
 		if _, actions, _ := strings.Cut(f.String(), "actions="); dpid != tt.dpid || !strings.HasPrefix(actions, tt.actions) {
 			t.Errorf("%s, ttl %d: switch %d, %s; want switch %d, %s...", scenes[tt.scene].name, tt.ttl, dpid, actions, tt.dpid, tt.actions)
 		}
 		if d.Direction = session.Reply; tt.scene == 3 {
-			dpid, _ = flows.Deliver(in.Session, d)
+			dpid, _ = flows.Deliver(d)
 			if want := 3 - tt.dpid; dpid != want {
 				t.Errorf("%s, reply with ttl %d: switch %d; want %d", scenes[tt.scene].name, tt.ttl, dpid, want)
 			}

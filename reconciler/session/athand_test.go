@@ -50,9 +50,9 @@ func TestPacketsKeepTheirOrderBehindOneThatWaits(t *testing.T) {
 	for _, ef := range b.settle([]session.Effect{ask}) {
 		switch ef := ef.(type) {
 		case session.Install:
-			ports = append(ports, ef.Deliver[0].Packet.Headers.SrcPort)
+			ports = append(ports, ef.Packet.Headers.SrcPort)
 		case session.Deliver:
-			ports = append(ports, ef.Packets[0].Packet.Headers.SrcPort)
+			ports = append(ports, ef.Packet.Headers.SrcPort)
 		}
 	}
 	if len(ports) != 2 || ports[0] != 40000 || ports[1] != 40001 {

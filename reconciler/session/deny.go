@@ -13,7 +13,7 @@ import (
 
 // denied reports packets that are not let through, and puts a drop flow before
 // those that would follow.
-func (t *Table) denied(now time.Time, r admission.Result, req admission.Request, packets []*Packet) []Effect {
+func (t *Table) denied(now time.Time, r *admission.Result, packets []*Packet) []Effect {
 	if r.Decision.Reason == policy.ReasonUnknownEndpoint {
 		for _, p := range packets {
 			t.hold(p)
@@ -21,16 +21,16 @@ func (t *Table) denied(now time.Time, r admission.Result, req admission.Request,
 		return nil
 	}
 	out := eachDenied(r, packets)
-	if d := t.cacheDrop(now, r, req); d != nil {
+	if d := t.cacheDrop(now, *r, packets[0].request()); d != nil {
 		out = append(out, InstallDrop{d})
 	}
 	return out
 }
 
-func eachDenied(r admission.Result, packets []*Packet) []Effect {
+func eachDenied(r *admission.Result, packets []*Packet) []Effect {
 	out := make([]Effect, 0, len(packets))
 	for _, p := range packets {
-		out = append(out, Denied{Packet: p, Result: r})
+		out = append(out, Denied{Packet: p, Result: *r})
 	}
 	return out
 }

@@ -106,7 +106,7 @@ func diesHere(bridged bool, h *packet.Headers) bool { return !bridged && h.TTL <
 // expired answers those of the packets that a decision lets through which come to
 // the end of their TTL at their sender's host, and returns the others: a packet
 // that goes nowhere opens no session.
-func expired(r admission.Result, packets []*Packet) (out []Effect, others []*Packet) {
+func expired(r *admission.Result, packets []*Packet) (out []Effect, others []*Packet) {
 	from := r.Client
 	if r.Reverse {
 		from = r.Server

@@ -37,7 +37,7 @@ func (t *Table) packetArrived(now time.Time, p *Packet) []Effect {
 	if effects, done := t.ofCutSession(now, src, p); done {
 		return effects
 	}
-	return t.ask(now, p)
+	return t.ask(now, src, p)
 }
 
 // sessionOf returns the live session that a packet of an endpoint belongs to,
@@ -100,12 +100,12 @@ func (t *Table) continued(now time.Time, s *Session, dir Direction, p *Packet) E
 			return exhausted(s, p)
 		}
 	}
-	d := []Delivery{{Packet: p, Lane: lane, Direction: dir, WireHop: -1}}
+	d := Delivery{Session: s, Lane: lane, Packet: p, Direction: dir, WireHop: -1}
 	if now.Sub(lane.installed) < reinstallAfter {
-		return Deliver{s, d}
+		return Deliver{d}
 	}
 	lane.installed, lane.ending = now, false
-	return Install{Session: s, Lane: lane, Deliver: d}
+	return Install{d}
 }
 
 // wireArrived brings on a wire packet whose flows are not there yet, or drops it:
@@ -131,7 +131,7 @@ func (t *Table) wireArrived(host *inventory.Host, p *Packet) Effect {
 	if o.dir == Forward {
 		hop = len(o.lane.Path.Hops) - 1
 	}
-	return Deliver{o.session, []Delivery{{Packet: p, Lane: o.lane, Direction: o.dir, WireHop: hop}}}
+	return Deliver{Delivery{Session: o.session, Lane: o.lane, Packet: p, Direction: o.dir, WireHop: int8(hop)}}
 }
 
 // hold keeps a packet whose sender is not known yet: its host's report may be
@@ -140,32 +140,48 @@ func (t *Table) hold(p *Packet) []Effect {
 	if len(t.held) >= maxHeld {
 		return []Effect{Ignored{p, IgnoreBusy}}
 	}
-	t.held = append(t.held, p)
+	t.held = append(t.held, p.clone())
 	return nil
 }
 
 // ask has a packet decided about: at once if the policy has the decision at hand,
 // else others of the same session wait with it.
-func (t *Table) ask(now time.Time, p *Packet) []Effect {
-	k := p.pendingKey()
-	if w := t.pending[k]; w != nil {
-		if len(w.packets) >= maxPendingEach {
-			return []Effect{Ignored{p, IgnoreBusy}}
-		}
-		w.packets = append(w.packets, p)
-		return nil
+func (t *Table) ask(now time.Time, src *inventory.Endpoint, p *Packet) []Effect {
+	if effects, waits := t.waitsToo(p); waits {
+		return effects
 	}
-	req := p.request()
-	if r, found := admission.AtHand(t.snap, t.pol, now, req); found {
-		return t.act(now, r, req, []*Packet{p})
+	if r, found := t.memory.AtHand(t.snap, now, src, &p.Headers); found {
+		return t.act(now, &r, []*Packet{p})
 	}
 	if len(t.pending) >= MaxPending {
 		return []Effect{Ignored{p, IgnoreBusy}}
 	}
 	t.lastTicket++
-	t.pending[k] = &pending{packets: []*Packet{p}, ticket: t.lastTicket}
+	k := p.pendingKey()
+	t.pending[k] = &pending{packets: []*Packet{p.clone()}, ticket: t.lastTicket}
 	t.tickets[t.lastTicket] = k
 	return []Effect{t.decide(t.lastTicket, p)}
+}
+
+// waitsToo has a packet wait if another of its session does.
+func (t *Table) waitsToo(p *Packet) ([]Effect, bool) {
+	if len(t.pending) == 0 {
+		return nil, false
+	}
+	w := t.pending[p.pendingKey()]
+	if w == nil {
+		return nil, false
+	}
+	if len(w.packets) >= maxPendingEach {
+		return []Effect{Ignored{p, IgnoreBusy}}, true
+	}
+	w.packets = append(w.packets, p.clone())
+	return nil, true
+}
+
+func (p *Packet) clone() *Packet {
+	c := *p
+	return &c
 }
 
 func (p *Packet) pendingKey() pendingKey {
@@ -201,19 +217,19 @@ func (t *Table) decided(now time.Time, ev Decided) []Effect {
 	}
 	delete(t.tickets, ev.Ask.Ticket)
 	delete(t.pending, k)
-	return t.act(now, ev.Result, ev.Ask.Request, w.packets)
+	return t.act(now, &ev.Result, w.packets)
 }
 
 // act does what was decided about the first of some packets of one session.
-func (t *Table) act(now time.Time, r admission.Result, req admission.Request, packets []*Packet) []Effect {
+func (t *Table) act(now time.Time, r *admission.Result, packets []*Packet) []Effect {
 	if r.Decision.Verdict == policy.Allow {
 		return t.open(now, r, packets)
 	}
-	return t.denied(now, r, req, packets)
+	return t.denied(now, r, packets)
 }
 
 // open makes the session that a decision allows and brings its first packets on.
-func (t *Table) open(now time.Time, r admission.Result, packets []*Packet) []Effect {
+func (t *Table) open(now time.Time, r *admission.Result, packets []*Packet) []Effect {
 	dir := Forward
 	if r.Reverse {
 		dir = Reply
@@ -225,8 +241,9 @@ func (t *Table) open(now time.Time, r admission.Result, packets []*Packet) []Eff
 	s := t.between(r.Client, r.Server, r.Proto, r.Port)
 	if s == nil {
 		if t.overQuota(now, r.Client.Tenant) {
-			r.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonQuota, Revision: r.Decision.Revision}
-			return append(out, eachDenied(r, packets)...)
+			over := *r
+			over.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonQuota, Revision: r.Decision.Revision}
+			return append(out, eachDenied(&over, packets)...)
 		}
 		s = t.add(now, r)
 	}
@@ -264,7 +281,7 @@ type rate struct {
 	n      int
 }
 
-func (t *Table) add(now time.Time, r admission.Result) *Session {
+func (t *Table) add(now time.Time, r *admission.Result) *Session {
 	k := keyOf(r.Client, r.Server, r.Proto, r.Port)
 	s := &Session{
 		ID: t.nextCookie(), Key: k, Client: r.Client, Server: r.Server, Decision: r.Decision, Opened: now,

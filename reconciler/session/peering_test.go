@@ -60,8 +60,8 @@ func TestSessionAcrossAPeeringIsRoutedAndTheClientVPCs(t *testing.T) {
 			t.Errorf("%s: session %+v, bridged %v; want routed between the VPCs", name, s.Key, s.Bridged)
 		}
 		reply := data(514, 40000)
-		if got := only[session.Deliver](b, b.arrive(b.between(to, web1, reply))); got.Packets[0].Direction != session.Reply {
-			t.Errorf("%s: reply goes %v", name, got.Packets[0].Direction)
+		if got := only[session.Deliver](b, b.arrive(b.between(to, web1, reply))); got.Direction != session.Reply {
+			t.Errorf("%s: reply goes %v", name, got.Direction)
 		}
 	}
 	udp := only[session.Install](b, b.arrive(b.between(web1, log1, udp(40000, 514))))

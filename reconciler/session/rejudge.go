@@ -15,7 +15,7 @@ import (
 // it forbids, or whose ends are gone, are cut; the others keep their flows.
 func (t *Table) revised(now time.Time, ev Revised) []Effect {
 	same := t.pol == ev.Policy
-	t.snap, t.pol = ev.Snapshot, ev.Policy
+	t.snap, t.pol, t.memory = ev.Snapshot, ev.Policy, admission.NewMemory(ev.Policy)
 	var out []Effect
 	for _, s := range t.Sessions() {
 		if same && t.unchanged(s) {

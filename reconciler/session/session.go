@@ -96,8 +96,8 @@ type Drop struct {
 	Expires time.Time
 }
 
-// Packet is a lifted packet. Nobody changes it once it has arrived: events, what
-// the table keeps and effects share it.
+// Packet is a lifted packet. Nobody changes it as long as the effects of its
+// arrival are being done, which share it; the table keeps copies, and the Frame.
 type Packet struct {
 	DPID     uint64
 	InPort   uint32
@@ -108,12 +108,13 @@ type Packet struct {
 
 // Delivery is a lifted packet that must still reach its end of the path.
 type Delivery struct {
-	Packet    *Packet
+	Session   *Session
 	Lane      *Lane
+	Packet    *Packet
 	Direction Direction
 	// WireHop is the hop whose uplink lifted it, when it wears wire headers; -1
 	// when an endpoint's port did.
-	WireHop int
+	WireHop int8
 }
 
 // Event is something that happened.
@@ -182,18 +183,11 @@ type Decide struct {
 	Ticket   uint64
 }
 
-// Install puts a lane's flows on all its hops, then delivers the packets.
-type Install struct {
-	Session *Session
-	Lane    *Lane
-	Deliver []Delivery
-}
+// Install puts a lane's flows on all its hops, then delivers the packet.
+type Install struct{ Delivery }
 
-// Deliver sends packets on to where a session's flows would have brought them.
-type Deliver struct {
-	Session *Session
-	Packets []Delivery
-}
+// Deliver sends a packet on to where its session's flows would have brought it.
+type Deliver struct{ Delivery }
 
 // Remove deletes a session's flows on all its hops; each switch's barrier comes
 // back as Confirmed with the token.

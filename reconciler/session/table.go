@@ -47,6 +47,7 @@ type Table struct {
 	cookies uint64
 	snap    *inventory.Snapshot
 	pol     admission.Policy
+	memory  *admission.Memory // of pol
 
 	byEnds    map[ends]*Session
 	byID      register

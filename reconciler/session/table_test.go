@@ -127,11 +127,7 @@ func TestPacketsOfOneNewSessionShareOneDecision(t *testing.T) {
 	if n := len(all[session.Install](in)); n != 1 {
 		t.Errorf("installs = %d; want 1", n)
 	}
-	delivered := len(all[session.Install](in)[0].Deliver)
-	for _, d := range all[session.Deliver](in) {
-		delivered += len(d.Packets)
-	}
-	if delivered != 4 {
+	if delivered := 1 + len(all[session.Deliver](in)); delivered != 4 {
 		t.Errorf("packets delivered = %d; want all 4", delivered)
 	}
 }
@@ -384,7 +380,7 @@ func TestWirePacketThatOvertookItsFlowsIsBroughtOn(t *testing.T) {
 		src, dst string
 		flags    uint8
 		dir      session.Direction
-		hop      int
+		hop      int8
 		found    bool
 	}{
 		{"forward at the server's host", 2, "172.31.1.1", "172.31.2.1", packet.SYN, session.Forward, 1, true},
@@ -406,7 +402,7 @@ func TestWirePacketThatOvertookItsFlowsIsBroughtOn(t *testing.T) {
 				only[session.Ignored](b, got)
 				return
 			}
-			d := only[session.Deliver](b, got).Packets[0]
+			d := only[session.Deliver](b, got)
 			if d.Direction != tt.dir || d.WireHop != tt.hop {
 				t.Errorf("delivered in direction %d at hop %d; want %d at %d", d.Direction, d.WireHop, tt.dir, tt.hop)
 			}
@@ -457,8 +453,8 @@ func TestReplyWhoseFlowsAreLostIsBroughtOnAndTheyComeBack(t *testing.T) {
 	h := syn(80, 40000)
 	h.Flags = packet.ACK
 	in := only[session.Install](b, b.arrive(b.packet("web2", "web1", h)))
-	if len(in.Deliver) != 1 || in.Deliver[0].Direction != session.Reply {
-		t.Errorf("deliveries = %+v; want one reply", in.Deliver)
+	if in.Direction != session.Reply {
+		t.Errorf("delivery = %+v; want a reply", in.Delivery)
 	}
 }
 

@@ -51,9 +51,9 @@ func (c *core) step(ev engine.Event) {
 			c.step(engine.Decided{Decided: session.Decided{Ask: ef.Ask, Result: r}})
 		case engine.Send:
 			c.flows += len(ef.Batch.Flows)
-			c.wire = openflow.AppendBatch(c.wire[:0], 1, &ef.Batch)
+			c.wire = openflow.AppendBatch(c.wire[:0], 1, ef.Batch)
 			if c.sent != nil {
-				c.sent(ef.Batch)
+				c.sent(*ef.Batch)
 			} else {
 				c.engine.Recycle(ef.Batch)
 			}

@@ -90,7 +90,7 @@ func (s *Sim) perform(effects []engine.Effect) {
 	for _, ef := range effects {
 		switch ef := ef.(type) {
 		case engine.Send:
-			s.apply(ef.Batch)
+			s.apply(*ef.Batch)
 		case engine.Decide:
 			a := ef.Ask
 			s.push(engine.Decided{Decided: session.Decided{Ask: a, Result: admission.Decide(a.Snapshot, a.Policy, s.net.Now, a.Request)}})

@@ -218,9 +218,9 @@ func (k *controller) perform(ef engine.Effect) {
 }
 
 // send sends a batch as the shell does: what was encoded is the engine's again.
-func (k *controller) send(b openflow.Batch) {
+func (k *controller) send(b *openflow.Batch) {
 	if l := k.links[b.DPID]; l != nil {
-		sent := b
+		sent := *b
 		sent.Flows, sent.Packets = slices.Clone(b.Flows), slices.Clone(b.Packets)
 		l.toSwitch(k.spoil(l, sent))
 	}

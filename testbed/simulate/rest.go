@@ -184,7 +184,7 @@ func (h *host) clean() *simnet.Switch {
 	step := func(ev engine.Event) {
 		for _, ef := range e.Step(h.now, ev) {
 			if s, is := ef.(engine.Send); is && s.Batch.DPID == h.sw.DPID {
-				sw.Apply(h.now, s.Batch)
+				sw.Apply(h.now, *s.Batch)
 			}
 		}
 	}
