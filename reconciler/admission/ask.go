@@ -23,7 +23,7 @@ func ToAddress(
 	snap *inventory.Snapshot, pol Policy, now time.Time,
 	src *inventory.Endpoint, dst netip.Addr, proto packet.Proto, port uint16,
 ) (d policy.Decision, server *inventory.Endpoint) {
-	ep, in := snap.Reach(src.VPC, dst)
+	ep, in := snap.ReachFrom(src, dst)
 	switch {
 	case ep == src:
 		return dropped(pol, policy.ReasonAddressReserved), nil

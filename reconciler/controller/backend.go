@@ -99,11 +99,11 @@ func (b *backend) Sessions(ctx context.Context, f api.SessionFilter) ([]api.Sess
 }
 
 func selects(f api.SessionFilter, end *inventory.Endpoint, s *session.Session) bool {
-	return (f.VPC == "" || f.VPC == string(s.Key.Client.VPC) || f.VPC == string(s.Key.Server.VPC)) &&
+	return (f.VPC == "" || f.VPC == string(s.Client.VPC) || f.VPC == string(s.Server.VPC)) &&
 		(end == nil || end == s.Client || end == s.Server) &&
 		(f.Host == "" || f.Host == s.Client.Host.Name || f.Host == s.Server.Host.Name) &&
-		(f.Proto == "" || f.Proto == protoName(s.Key.Proto)) &&
-		(f.Port == 0 || f.Port == int(s.Key.Port))
+		(f.Proto == "" || f.Proto == protoName(s.Proto)) &&
+		(f.Port == 0 || f.Port == int(s.Port))
 }
 
 // Trace shows a live session hop by hop, with the flows on each switch and
@@ -123,7 +123,7 @@ func (b *backend) Trace(ctx context.Context, q api.Pair) (api.Trace, error) {
 		cookie = s.ID
 		tr.Session, tr.Legs = c.session(s), legsOf(s)
 		tr.Hops, keys = hopsOf(s)
-		for _, h := range s.Lanes[0].Path.Hops {
+		for _, h := range s.Hops {
 			links = append(links, c.switches[h.DPID])
 		}
 	})
@@ -257,8 +257,8 @@ func (b *backend) Hosts(ctx context.Context) ([]api.Host, error) {
 				Connected: bridge, Reporting: stream, Endpoints: len(snap.EndpointsOf(h)),
 			}
 			for _, s := range c.engine.Sessions().Sessions() {
-				for _, l := range s.Lanes {
-					if slices.ContainsFunc(l.Path.Hops, func(o *inventory.Host) bool { return o.Name == h.Name }) {
+				for range s.Lanes {
+					if s.Passes(h.DPID) {
 						a.Flows += 2
 					}
 				}

@@ -102,7 +102,7 @@ func sessionAttrs(s *session.Session) []slog.Attr {
 	return []slog.Attr{
 		slog.String("session", fmt.Sprintf("%#x", s.ID)),
 		slog.String("from", endpointName(s.Client)), slog.String("to", endpointName(s.Server)),
-		slog.String("port", portName(s.Key.Proto, s.Key.Port)),
+		slog.String("port", portName(s.Proto, s.Port)),
 		slog.String("verdict", s.Decision.Verdict.String()), slog.String("reason", string(s.Decision.Reason)),
 		slog.String("rule", s.Decision.Rule), slog.String("at", s.Decision.At.String()),
 		slog.String("revision", s.Decision.Revision),

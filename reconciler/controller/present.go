@@ -55,10 +55,10 @@ func decisionOf(d policy.Decision) api.Decision {
 func (c *Controller) session(s *session.Session) api.Session {
 	out := api.Session{
 		ID: fmt.Sprintf("%#x", s.ID), From: endOf(s.Client), To: endOf(s.Server),
-		Proto: protoName(s.Key.Proto), Port: int(s.Key.Port), Decision: decisionOf(s.Decision), Opened: s.Opened,
+		Proto: protoName(s.Proto), Port: int(s.Port), Decision: decisionOf(s.Decision), Opened: s.Opened,
 		Adopted: !s.Adopted.IsZero(), WirePorts: []int{},
 	}
-	for _, h := range s.Lanes[0].Path.Hops {
+	for _, h := range s.Hops {
 		out.Hosts = append(out.Hosts, h.Name)
 	}
 	high, low := s.WirePorts()
@@ -85,15 +85,16 @@ func (c *Controller) session(s *session.Session) api.Session {
 func legsOf(s *session.Session) []api.Leg {
 	l := s.Lanes[0]
 	names := []string{endpointName(s.Client)}
-	for _, h := range l.Path.Hops {
+	for _, h := range s.Hops {
 		names = append(names, h.Name)
 	}
 	names = append(names, endpointName(s.Server))
-	out := make([]api.Leg, len(l.Path.Legs))
-	for i, leg := range l.Path.Legs {
+	path := s.Path(l)
+	out := make([]api.Leg, s.HopCount()+1)
+	for i, leg := range path.Legs() {
 		v := leg.Near.View
 		out[i] = api.Leg{From: names[i], To: names[i+1], Source: v.Src.String(), Destination: v.Dst.String()}
-		if s.Key.Proto == packet.ICMP {
+		if s.Proto == packet.ICMP {
 			out[i].Destination += fmt.Sprintf(" code %d", v.Tag)
 			continue
 		}

@@ -58,7 +58,7 @@ func (b *bench) labelled() map[string]string {
 	out := make(map[string]string)
 	for _, s := range b.e.Sessions().Sessions() {
 		high, low := s.WirePorts()
-		out[fmt.Sprintf("%s>%s %d/%d", s.Client.Name, s.Server.Name, s.Key.Proto, s.Key.Port)] =
+		out[fmt.Sprintf("%s>%s %d/%d", s.Client.Name, s.Server.Name, s.Proto, s.Port)] =
 			fmt.Sprintf("%#x %d %d lanes %d", s.ID, high, low, len(s.Lanes))
 	}
 	return out

@@ -64,7 +64,7 @@ func (a *audit) session(s *session.Session) []session.Counted {
 	var out []session.Counted
 	held := a.byCookie[s.ID]
 	for _, l := range s.Lanes {
-		if !l.Path.Passes(a.DPID) {
+		if !s.Passes(a.DPID) {
 			continue
 		}
 		hops := flows.ForLane(s, l)

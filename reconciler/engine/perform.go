@@ -24,7 +24,8 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 		return e.install(ef)
 	case session.Deliver:
 		e.outcomes.add(OutcomeContinue)
-		dpid, out := flows.Deliver(ef.Delivery)
+		path := ef.Session.Path(ef.Lane)
+		dpid, out := flows.Deliver(&ef.Delivery, &path)
 		return e.send(&openflow.Batch{DPID: dpid, Packets: []openflow.PacketOut{out}})
 	case session.Remove:
 		return e.remove(ef)
@@ -57,12 +58,13 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 // their flows; nothing waits for a barrier.
 func (e *Engine) install(ef session.Install) []Effect {
 	bs := make(batches, 0, 2) // most sessions have two hops
-	for i, h := range ef.Lane.Path.Hops {
+	path := ef.Session.Path(ef.Lane)
+	for i, h := range ef.Session.Hops {
 		b := e.spare.take(h.DPID)
-		b.Flows = flows.AppendAdds(b.Flows, ef.Session, ef.Lane, i)
+		b.Flows = flows.AppendAdds(b.Flows, ef.Session, ef.Lane, &path, i)
 		bs = append(bs, b)
 	}
-	dpid, out := flows.Deliver(ef.Delivery)
+	dpid, out := flows.Deliver(&ef.Delivery, &path)
 	b := bs.at(dpid)
 	b.Packets = append(b.Packets, out)
 	e.outcomes.add(OutcomeAllow)
@@ -93,8 +95,8 @@ func (e *Engine) remove(ef session.Remove) []Effect {
 // deleteSession deletes all flows of a session; each hop's barrier confirms token.
 func (e *Engine) deleteSession(s *session.Session, token uint64) []Effect {
 	var bs batches
-	for _, l := range s.Lanes {
-		for _, h := range l.Path.Hops {
+	if len(s.Lanes) > 0 {
+		for _, h := range s.Hops {
 			bs.at(h.DPID)
 		}
 	}

@@ -34,8 +34,9 @@ func (e *Engine) redraw(ef session.Redraw) []Effect {
 	r := &redrawing{Redraw: ef}
 	e.redraws[ef.New.ID] = r
 	for _, l := range ef.New.Lanes {
-		for i, h := range l.Path.Hops {
-			for _, m := range flows.AppendAdds(nil, ef.New, l, i) {
+		path := ef.New.Path(l)
+		for i, h := range ef.New.Hops {
+			for _, m := range flows.AppendAdds(nil, ef.New, l, &path, i) {
 				bs := &first
 				if old[h.DPID][m.Flow.Key()] {
 					bs = &r.rest

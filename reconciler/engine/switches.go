@@ -131,7 +131,7 @@ func (e *Engine) addSession(want map[openflow.Key]openflow.Flow, dpid uint64, s 
 		return
 	}
 	for _, l := range s.Lanes {
-		if !l.Path.Passes(dpid) {
+		if !s.Passes(dpid) {
 			continue
 		}
 		hops := flows.ForLane(s, l)

@@ -11,13 +11,13 @@ import (
 // die: every stack sends others with more.
 const lowTTL = 32
 
-// Deliver returns the switch and the PacketOut that bring a lifted packet to the
+// Deliver returns, of a lane's path, the switch and the PacketOut that bring a lifted packet to the
 // end of its path. What an endpoint's port lifted is put out at the last switch,
 // behind that switch's flows on the same connection: put out at the first it
 // would often overtake them. What an uplink lifted meets the flow that it missed.
 // A packet that may not live to see its end goes the whole way, so that routers
 // and hosts on it can tell; one that overtakes the flows there is lifted again.
-func Deliver(d session.Delivery) (dpid uint64, out openflow.PacketOut) {
+func Deliver(d *session.Delivery, path *session.Path) (dpid uint64, out openflow.PacketOut) {
 	s, l := d.Session, d.Lane
 	if d.WireHop >= 0 {
 		hop := ForLane(s, l)[d.WireHop]
@@ -29,7 +29,7 @@ func Deliver(d session.Delivery) (dpid uint64, out openflow.PacketOut) {
 			InPort: openflow.PortNo(d.Packet.InPort), Actions: f.Actions, Frame: d.Packet.Frame,
 		}
 	}
-	if len(l.Path.Hops) > 1 && modeOf(s, l) == ttlRoute && d.Packet.Headers.TTL < lowTTL {
+	if s.CrossHost() && modeOf(s) == ttlRoute && d.Packet.Headers.TTL < lowTTL {
 		hops := ForLane(s, l)
 		hop, f := &hops[0], &hops[0].Forward
 		if d.Direction == session.Reply {
@@ -40,23 +40,24 @@ func Deliver(d session.Delivery) (dpid uint64, out openflow.PacketOut) {
 			InPort: openflow.PortNo(d.Packet.InPort), Actions: f.Actions, Frame: d.Packet.Frame,
 		}
 	}
-	last, to := len(l.Path.Hops)-1, &l.Path.Legs[len(l.Path.Legs)-1].Near
+	legs := path.Legs()
+	last, to := s.Server.Host, &legs[len(legs)-1].Near
 	if d.Direction == session.Reply {
-		last, to = 0, &l.Path.Legs[0].Far
+		last, to = s.Client.Host, &legs[0].Far
 	}
 	var list openflow.Actions
-	a := actions{proto: s.Key.Proto, list: &list}
-	switch modeOf(s, l) {
+	a := actions{proto: s.Proto, list: &list}
+	switch modeOf(s) {
 	case ttlRefresh:
 		a.add(openflow.SetTTL(64))
 	case ttlRoute:
-		for range l.Path.Hops {
+		for range s.HopCount() {
 			a.add(openflow.DecTTL())
 		}
 	}
 	a.ethernet(to, false)
 	a.add(openflow.Output(openflow.PortNo(to.Port)))
-	return l.Path.Hops[last].DPID, openflow.PacketOut{
+	return last.DPID, openflow.PacketOut{
 		InPort: openflow.PortController, Actions: list, Frame: d.Packet.Frame,
 	}
 }

@@ -36,9 +36,10 @@ func (h *HopFlows) All(yield func(*openflow.Flow) bool) {
 // ForLane returns the flows of a session's lane, hop by hop from the client.
 // They depend on the arguments only.
 func ForLane(s *session.Session, l *session.Lane) []HopFlows {
-	out := make([]HopFlows, len(l.Path.Hops))
-	for i, h := range l.Path.Hops {
-		b := builderOf(s, l, i)
+	path := s.Path(l)
+	out := make([]HopFlows, s.HopCount())
+	for i, h := range s.Hops {
+		b := builderOf(s, l, &path, i)
 		hf := &out[i]
 		hf.Host = h
 		b.forward(&hf.Forward)
@@ -51,11 +52,11 @@ func ForLane(s *session.Session, l *session.Lane) []HopFlows {
 // MaxFlows is how many flows a hop has at most.
 const MaxFlows = 3
 
-// AppendAdds appends to list the FlowMods that add the flows of hop i of a lane, in
-// the order of All. It is ForLane for whoever only wants to send them, at half the
-// cost.
-func AppendAdds(list []openflow.FlowMod, s *session.Session, l *session.Lane, i int) []openflow.FlowMod {
-	b := builderOf(s, l, i)
+// AppendAdds appends to list the FlowMods that add the flows of hop i of a lane with
+// its path, in the order of All. It is ForLane for whoever only wants to send them,
+// at half the cost.
+func AppendAdds(list []openflow.FlowMod, s *session.Session, l *session.Lane, path *session.Path, i int) []openflow.FlowMod {
+	b := builderOf(s, l, path, i)
 	n := len(list)
 	list = slices.Grow(list, MaxFlows)[:n+MaxFlows]
 	add := list[n:]
@@ -71,11 +72,11 @@ func AppendAdds(list []openflow.FlowMod, s *session.Session, l *session.Lane, i 
 	return list
 }
 
-func builderOf(s *session.Session, l *session.Lane, i int) builder {
-	in, next := &l.Path.Legs[i], &l.Path.Legs[i+1]
+func builderOf(s *session.Session, l *session.Lane, path *session.Path, i int) builder {
+	in, next := &path.Legs()[i], &path.Legs()[i+1]
 	return builder{
-		single: s.Key.Proto == packet.TCP && l.Set.Mask == 0xffff,
-		proto:  s.Key.Proto, ttl: modeOf(s, l), cookie: s.ID,
+		single: s.Proto == packet.TCP && l.Set.Mask == 0xffff,
+		proto:  s.Proto, ttl: modeOf(s), cookie: s.ID,
 		in: &in.Far, out: &next.Near, inWire: in.Wire, outWire: next.Wire,
 	}
 }
@@ -89,11 +90,11 @@ const (
 	ttlRoute                  // each hop is a router
 )
 
-func modeOf(s *session.Session, l *session.Lane) ttlMode {
+func modeOf(s *session.Session) ttlMode {
 	switch {
 	case !s.Bridged:
 		return ttlRoute
-	case len(l.Path.Hops) == 1:
+	case !s.CrossHost():
 		return ttlKeep
 	}
 	return ttlRefresh

@@ -231,13 +231,14 @@ func TestLowTTLGoesTheWholeWay(t *testing.T) {
 		in := scenes[tt.scene].install(t)
 		d := in.Delivery
 		d.Packet.Headers.TTL = tt.ttl
-		dpid, out := flows.Deliver(d)
+		path := in.Session.Path(in.Lane)
+		dpid, out := flows.Deliver(&d, &path)
 		f := openflow.Flow{Actions: out.Actions}
 		if _, actions, _ := strings.Cut(f.String(), "actions="); dpid != tt.dpid || !strings.HasPrefix(actions, tt.actions) {
 			t.Errorf("%s, ttl %d: switch %d, %s; want switch %d, %s...", scenes[tt.scene].name, tt.ttl, dpid, actions, tt.dpid, tt.actions)
 		}
 		if d.Direction = session.Reply; tt.scene == 3 {
-			dpid, _ = flows.Deliver(d)
+			dpid, _ = flows.Deliver(&d, &path)
 			if want := 3 - tt.dpid; dpid != want {
 				t.Errorf("%s, reply with ttl %d: switch %d; want %d", scenes[tt.scene].name, tt.ttl, dpid, want)
 			}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
 // Interner gives equal identities one number and one pointer, and the addresses of
@@ -18,22 +20,34 @@ type Interner struct {
 	mu    sync.Mutex // guards the fields below
 	byKey map[string]*Identity
 	addrs map[AddrKey]AddrID
+
+	vpcs    map[spec.VPCID]VPCNo
+	tenants map[string]TenantID
 }
 
 // NewInterner returns an empty interner.
 func NewInterner() *Interner {
-	return &Interner{byKey: make(map[string]*Identity), addrs: make(map[AddrKey]AddrID)}
+	return &Interner{
+		byKey: make(map[string]*Identity), addrs: make(map[AddrKey]AddrID),
+		vpcs: make(map[spec.VPCID]VPCNo), tenants: make(map[string]TenantID),
+	}
 }
 
-func (in *Interner) address(k AddrKey) AddrID {
+// numbers returns the numbers of an address, its VPC and its tenant.
+func (in *Interner) numbers(vpc spec.VPCID, ip netip.Addr, tenant string) (AddrID, VPCNo, TenantID) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	id, found := in.addrs[k]
+	return numbered(in.addrs, AddrKey{vpc, ip}), numbered(in.vpcs, vpc), numbered(in.tenants, tenant)
+}
+
+// numbered returns k's number, which is the next if it has none.
+func numbered[K comparable, N ~uint32](m map[K]N, k K) N {
+	n, found := m[k]
 	if !found {
-		id = AddrID(len(in.addrs) + 1)
-		in.addrs[k] = id
+		n = N(len(m) + 1)
+		m[k] = n
 	}
-	return id
+	return n
 }
 
 func (in *Interner) endpoint(id Identity) *Identity {

@@ -10,7 +10,7 @@ import (
 // holds it, of that VPC itself and those that a Peering in force joins with it,
 // and ep the endpoint there, or nil. An address outside has in "".
 func (s *Snapshot) Reach(vpc spec.VPCID, a netip.Addr) (ep *Endpoint, in spec.VPCID) {
-	if ep = s.byAddr[AddrKey{vpc, a}]; ep != nil {
+	if ep = s.EndpointByAddr(vpc, a); ep != nil {
 		return ep, vpc
 	}
 	if s.holds(vpc, a) {
@@ -18,7 +18,7 @@ func (s *Snapshot) Reach(vpc spec.VPCID, a netip.Addr) (ep *Endpoint, in spec.VP
 	}
 	peers := s.Net.Peers[vpc]
 	for _, p := range peers {
-		if ep = s.byAddr[AddrKey{p, a}]; ep != nil {
+		if ep = s.EndpointByAddr(p, a); ep != nil {
 			return ep, p
 		}
 	}
@@ -30,15 +30,24 @@ func (s *Snapshot) Reach(vpc spec.VPCID, a netip.Addr) (ep *Endpoint, in spec.VP
 	return nil, ""
 }
 
-// EndpointSeen returns the endpoint that an address is as seen from a VPC, or
-// nil: Reach for whom nothing else matters, at one look-up a peer, however many
-// subnets there are.
-func (s *Snapshot) EndpointSeen(vpc spec.VPCID, a netip.Addr) *Endpoint {
-	if ep := s.byAddr[AddrKey{vpc, a}]; ep != nil {
+// ReachFrom is Reach from the VPC of one of the snapshot's endpoints.
+func (s *Snapshot) ReachFrom(from *Endpoint, a netip.Addr) (ep *Endpoint, in spec.VPCID) {
+	if ep = s.viewOf(from).at(a); ep != nil { // as most packets want
+		return ep, from.VPC
+	}
+	return s.Reach(from.VPC, a)
+}
+
+// EndpointSeen returns the endpoint that an address is as seen from one of the
+// snapshot's endpoints, or nil: ReachFrom for whom nothing else matters, at one
+// look-up a peer, however many subnets there are.
+func (s *Snapshot) EndpointSeen(from *Endpoint, a netip.Addr) *Endpoint {
+	v := s.viewOf(from)
+	if ep := v.at(a); ep != nil || v == nil {
 		return ep
 	}
-	for _, p := range s.Net.Peers[vpc] {
-		if ep := s.byAddr[AddrKey{p, a}]; ep != nil {
+	for _, p := range v.peers {
+		if ep := s.EndpointByAddr(p, a); ep != nil {
 			return ep
 		}
 	}

@@ -43,8 +43,16 @@ func TestReachIsOwnSubnetsThenPeersNeverStrangers(t *testing.T) {
 			if name != tt.ep || in != tt.in || (ep != nil && ep.VPC != in) {
 				t.Errorf("Reach(%s, %s) = %q in %q; want %q in %q", tt.vpc, tt.addr, name, in, tt.ep, tt.in)
 			}
-			if seen := tt.snap.EndpointSeen(tt.vpc, netip.MustParseAddr(tt.addr)); seen != ep {
-				t.Errorf("EndpointSeen(%s, %s) = %v; want Reach's", tt.vpc, tt.addr, seen)
+			for _, from := range tt.snap.Endpoints() {
+				if from.VPC != tt.vpc {
+					continue
+				}
+				if seen := tt.snap.EndpointSeen(from, netip.MustParseAddr(tt.addr)); seen != ep {
+					t.Errorf("EndpointSeen(%s, %s) = %v; want Reach's", from.Name, tt.addr, seen)
+				}
+				if e, i := tt.snap.ReachFrom(from, netip.MustParseAddr(tt.addr)); e != ep || i != in {
+					t.Errorf("ReachFrom(%s, %s) = %v in %q; want Reach's", from.Name, tt.addr, e, i)
+				}
 			}
 		})
 	}

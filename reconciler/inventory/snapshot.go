@@ -8,6 +8,7 @@ package inventory
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -28,15 +29,19 @@ type Snapshot struct {
 	byUnderlay map[netip.Addr]*Host
 	known      map[netip.Addr]bool // what the hosts' lists hold
 	byHost     map[*Host][]*Endpoint
-	byPort     map[portKey]*Endpoint
-	byAddr     map[AddrKey]*Endpoint
+	byPort     map[uint64]map[uint32]*Endpoint // by DPID and port
+	byVPC      map[spec.VPCID]*vpcView
+	vpcs       []*vpcView // the same by number
 	byName     map[EndpointRef]*Endpoint
 	services   services
 }
 
-type portKey struct {
-	dpid uint64
-	port uint32
+// vpcView is a VPC that has endpoints.
+type vpcView struct {
+	vpc    *spec.VPC
+	tenant *spec.Tenant
+	byIP   map[uint32]*Endpoint
+	peers  []spec.VPCID
 }
 
 // AddrKey names an endpoint by its VPC and address: the only way in which
@@ -49,6 +54,13 @@ type AddrKey struct {
 // AddrID is the number of an AddrKey that an endpoint has or had, from 1: a short
 // name to look things up by. It is never used again in one process for another.
 type AddrID uint32
+
+// VPCNo and TenantID are numbers of VPCs and tenants that have or had an endpoint,
+// from 1, likewise.
+type (
+	VPCNo    uint32
+	TenantID uint32
+)
 
 // Refusal says why a reported endpoint is not part of a Snapshot.
 type Refusal struct {
@@ -100,8 +112,8 @@ func newSnapshot(in *Interner, net *spec.Network, hosts int) *Snapshot {
 		byUnderlay: make(map[netip.Addr]*Host, hosts),
 		known:      make(map[netip.Addr]bool),
 		byHost:     make(map[*Host][]*Endpoint),
-		byPort:     make(map[portKey]*Endpoint),
-		byAddr:     make(map[AddrKey]*Endpoint),
+		byPort:     make(map[uint64]map[uint32]*Endpoint, hosts),
+		byVPC:      make(map[spec.VPCID]*vpcView),
 		byName:     make(map[EndpointRef]*Endpoint),
 		services:   servicesOf(net),
 	}
@@ -129,7 +141,7 @@ func (s *Snapshot) refuse(h *Host, e *EndpointReport, count map[string]int) stri
 	if text := s.refusePlace(sub, e); text != "" {
 		return text
 	}
-	if o := s.byPort[portKey{h.DPID, e.Port}]; o != nil {
+	if o := s.byPort[h.DPID][e.Port]; o != nil {
 		return fmt.Sprintf("port %d of host %q is endpoint %q's", e.Port, h.Name, o.Name)
 	}
 	return ""
@@ -144,7 +156,7 @@ func (s *Snapshot) refusePlace(sub *spec.Subnet, e *EndpointReport) string {
 	if svc := s.ServiceAt(vpc, e.IP); svc != nil {
 		return fmt.Sprintf("address %s is the vip of service %q (%s)", e.IP, svc.Name, svc.At)
 	}
-	if o := s.byAddr[AddrKey{vpc, e.IP}]; o != nil {
+	if o := s.EndpointByAddr(vpc, e.IP); o != nil {
 		return fmt.Sprintf("address %s is endpoint %q's%s", e.IP, o.Name, onHost(o))
 	}
 	if o := s.byName[EndpointRef{vpc, e.Name}]; o != nil {
@@ -218,15 +230,41 @@ func (s *Snapshot) add(h *Host, e *EndpointReport, was *Snapshot) {
 		ep = s.endpoint(h, e)
 	}
 	s.byHost[h] = append(s.byHost[h], ep)
-	s.byPort[portKey{h.DPID, e.Port}] = ep
-	s.byAddr[AddrKey{ep.VPC, e.IP}] = ep
+	if s.byPort[h.DPID] == nil {
+		s.byPort[h.DPID] = make(map[uint32]*Endpoint)
+	}
+	s.byPort[h.DPID][e.Port] = ep
+	s.view(ep).byIP[number(e.IP)] = ep
 	s.byName[EndpointRef{ep.VPC, e.Name}] = ep
+}
+
+// view returns the view of an endpoint's VPC, to be written to.
+func (s *Snapshot) view(ep *Endpoint) *vpcView {
+	v := s.byVPC[ep.VPC]
+	if v == nil {
+		v = &vpcView{
+			vpc: s.Net.VPCs[ep.VPC], tenant: s.Net.Tenants[ep.Tenant], byIP: make(map[uint32]*Endpoint), peers: s.Net.Peers[ep.VPC],
+		}
+		s.byVPC[ep.VPC] = v
+		for int(ep.VPCNo) >= len(s.vpcs) {
+			s.vpcs = append(s.vpcs, nil)
+		}
+		s.vpcs[ep.VPCNo] = v
+	}
+	return v
+}
+
+// number is an IPv4 address as a number: what all endpoints have.
+func number(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
 }
 
 func (s *Snapshot) endpoint(h *Host, e *EndpointReport) *Endpoint {
 	vpc := e.VPCID()
 	groups, ignored := s.membership(e)
-	ep := &Endpoint{EndpointReport: *e, VPC: vpc, AddrID: s.interner.address(AddrKey{vpc, e.IP}), Host: h, Ignored: ignored}
+	ep := &Endpoint{EndpointReport: *e, VPC: vpc, Host: h, Ignored: ignored}
+	ep.AddrID, ep.VPCNo, ep.TenantID = s.interner.numbers(vpc, e.IP, e.Tenant)
 	id := Identity{Tenant: e.Tenant, VPC: vpc, Subnet: e.Subnet, Groups: groups, Labels: e.Labels}
 	if s.Net.Named[vpc][e.Name] || s.services.backs(&id) {
 		id.Name = e.Name
@@ -279,7 +317,7 @@ func (s *Snapshot) HostOrController(a netip.Addr) bool {
 
 // EndpointAt returns the endpoint at a switch's port, or nil.
 func (s *Snapshot) EndpointAt(dpid uint64, port uint32) *Endpoint {
-	return s.byPort[portKey{dpid, port}]
+	return s.byPort[dpid][port]
 }
 
 // EndpointsOf returns a host's endpoints in the order of its report.
@@ -287,8 +325,30 @@ func (s *Snapshot) EndpointsOf(h *Host) []*Endpoint { return s.byHost[h] }
 
 // EndpointByAddr returns the endpoint with an address in a VPC, or nil.
 func (s *Snapshot) EndpointByAddr(vpc spec.VPCID, a netip.Addr) *Endpoint {
-	return s.byAddr[AddrKey{vpc, a}]
+	return s.byVPC[vpc].at(a)
 }
+
+// at returns the endpoint with an address, or nil.
+func (v *vpcView) at(a netip.Addr) *Endpoint {
+	if v == nil || !a.Is4() {
+		return nil
+	}
+	return v.byIP[number(a)]
+}
+
+// viewOf returns the view of an endpoint's VPC as it is now, or nil.
+func (s *Snapshot) viewOf(ep *Endpoint) *vpcView {
+	if int(ep.VPCNo) >= len(s.vpcs) {
+		return nil
+	}
+	return s.vpcs[ep.VPCNo]
+}
+
+// VPCOf returns the VPC of one of the snapshot's endpoints.
+func (s *Snapshot) VPCOf(ep *Endpoint) *spec.VPC { return s.viewOf(ep).vpc }
+
+// TenantOf returns the tenant of one of the snapshot's endpoints.
+func (s *Snapshot) TenantOf(ep *Endpoint) *spec.Tenant { return s.viewOf(ep).tenant }
 
 // EndpointByName returns the endpoint of a name in a VPC, or nil.
 func (s *Snapshot) EndpointByName(r EndpointRef) *Endpoint { return s.byName[r] }

@@ -101,7 +101,9 @@ type Identity struct {
 type Endpoint struct {
 	EndpointReport
 	VPC      spec.VPCID
-	AddrID   AddrID // of VPC and IP
+	AddrID   AddrID   // of VPC and IP
+	VPCNo    VPCNo    // of VPC
+	TenantID TenantID // of Tenant
 	Host     *Host
 	Identity *Identity
 	// Ignored claims: groups that do not exist or have members. Reported, never granted.

@@ -93,7 +93,7 @@ func (t *Table) endsOf(c *Claim) (client, server *inventory.Endpoint, later bool
 			return client, nil, true
 		}
 	}
-	server = t.snap.EndpointSeen(client.VPC, c.Server)
+	server = t.snap.EndpointSeen(client, c.Server)
 	if server == nil || server.Host != host || (host == client.Host && server.Port != c.ServerPort) {
 		return client, nil, false
 	}
@@ -124,7 +124,7 @@ func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.End
 	if s == nil && t.between(client, server, c.Proto, c.Port) == nil {
 		s, fresh = t.addAdopted(now, k, c, client, server), true
 	}
-	if s == nil || s.Key != k || s.laneOfSet(c.Set) != nil || !t.roomFor(s) || !t.claimLabel(s, c) {
+	if s == nil || s.Key() != k || s.laneOfSet(c.Set) != nil || !t.roomFor(s) || !t.claimLabel(s, c) {
 		if fresh {
 			t.forget(s)
 		}
@@ -142,11 +142,11 @@ func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.End
 
 func (t *Table) addAdopted(now time.Time, k Key, c *Claim, client, server *inventory.Endpoint) *Session {
 	s := &Session{
-		ID: c.Cookie, Key: k, Client: client, Server: server, Opened: now.Add(-c.Age), Adopted: now,
+		ID: c.Cookie, Client: client, Server: server, Proto: k.Proto, Port: k.Port, Opened: now.Add(-c.Age), Adopted: now,
 		Bridged: bridged(client, server),
 	}
 	vpc := t.snap.Net.VPCs[client.VPC]
-	s.Granularity, s.idle = granularity(vpc, k.Proto), idleAge(vpc, k)
+	s.Granularity, s.idle = granularity(vpc, k.Proto), idleAge(vpc, k.Proto, k.Port)
 	t.enter(s)
 	return s
 }
@@ -158,7 +158,7 @@ func (t *Table) claimLabel(s *Session, c *Claim) bool {
 		return true
 	}
 	have := &s.high
-	if s.Key.Proto != packet.ICMP && c.Set.Value < 0x8000 {
+	if s.Proto != packet.ICMP && c.Set.Value < 0x8000 {
 		have = &s.low
 	}
 	label := wireLabel(c.Label)

@@ -75,8 +75,8 @@ func (f *forbidden) remove(k Key) {
 
 // forbid remembers a session that is cut because the policy forbids it.
 func (t *Table) forbid(now time.Time, s *Session) {
-	if s.Key.Proto == packet.TCP {
-		t.forbidden.add(now, s.Key, s.idle)
+	if s.Proto == packet.TCP {
+		t.forbidden.add(now, s.Key(), s.idle)
 	}
 }
 

@@ -39,7 +39,7 @@ type onWire struct {
 
 // laneOnWire returns the lane whose wire leg has just these headers.
 func (t *Table) laneOnWire(w wireHead) (onWire, bool) {
-	fwd, rep := pair{w.src, w.dst, w.proto}, pair{w.dst, w.src, w.proto}
+	fwd, rep := pairOf(w.src, w.dst, w.proto), pairOf(w.dst, w.src, w.proto)
 	switch w.proto {
 	case packet.TCP, packet.UDP:
 		if o, found := t.labelled(fwd, Forward, w.dstPort, w.srcPort); found {
@@ -69,10 +69,7 @@ func (t *Table) labelled(p pair, dir Direction, label, clientPort uint16) (onWir
 		return onWire{}, false
 	}
 	l := s.laneOnWire(wireLabel(label), clientPort)
-	if l == nil || len(l.Path.Legs) != 3 {
-		return onWire{}, false
-	}
-	if v := &l.Path.Legs[1].Near.View; v.Src != p.from || v.Dst != p.to || (p.proto != packet.ICMP && v.DstPort != label) {
+	if l == nil || !s.CrossHost() || s.pair() != p || (p.proto != uint32(packet.ICMP) && l.label != wireLabel(label)) {
 		return onWire{}, false
 	}
 	return onWire{s, l, dir, clientPort}, true
@@ -81,22 +78,22 @@ func (t *Table) labelled(p pair, dir Direction, label, clientPort uint16) (onWir
 // sender returns the endpoint that sent the packet, and the packet's headers as
 // it sent them.
 func (o *onWire) sender() (*inventory.Endpoint, packet.Inner) {
-	k := &o.session.Key
-	in := packet.Inner{Src: k.Client.IP, Dst: k.Server.IP, Proto: k.Proto}
-	if k.Proto == packet.ICMP {
+	s := o.session
+	in := packet.Inner{Src: s.Client.IP, Dst: s.Server.IP, Proto: s.Proto}
+	if s.Proto == packet.ICMP {
 		in.ICMPType = echo
 	} else {
 		top := o.lane.Set.Mask & 0x8000 // the bit that the wire leg changes
-		in.SrcPort, in.DstPort = o.clientPort&^top|o.lane.Set.Value&top, k.Port
+		in.SrcPort, in.DstPort = o.clientPort&^top|o.lane.Set.Value&top, s.Port
 	}
 	if o.dir == Forward {
-		return o.session.Client, in
+		return s.Client, in
 	}
 	in.Src, in.Dst, in.SrcPort, in.DstPort = in.Dst, in.Src, in.DstPort, in.SrcPort
-	if k.Proto == packet.ICMP {
+	if s.Proto == packet.ICMP {
 		in.ICMPType = echoReply
 	}
-	return o.session.Server, in
+	return s.Server, in
 }
 
 // diesHere reports whether a packet between two endpoints has come to the end of
@@ -142,7 +139,7 @@ func (t *Table) peerError(src *inventory.Endpoint, p *Packet) (ef Effect, found 
 	if in == nil || h.Fragment || in.Dst != src.IP || in.Src != h.Dst {
 		return nil, false
 	}
-	to := t.snap.EndpointSeen(src.VPC, h.Dst)
+	to := t.snap.EndpointSeen(src, h.Dst)
 	if to == nil || !t.carries(to, src, in) {
 		return nil, false
 	}

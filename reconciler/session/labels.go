@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/binary"
 	"hash/fnv"
 	"net/netip"
 	"time"
@@ -26,10 +27,24 @@ var icmpTags = labelRange{1, 255}
 // few 128, enough for whoever watches a host full of containers.
 func (r labelRange) share() int { return max(r.count/8, 128) }
 
-// pair is two hosts in an order, and a protocol: what a label is unique in.
+// pair is two hosts' IPv4 addresses in an order, and a protocol: what a label is
+// unique in.
 type pair struct {
-	from, to netip.Addr
-	proto    packet.Proto
+	from, to uint32
+	proto    uint32 // the protocol's number
+}
+
+func pairOf(from, to netip.Addr, proto packet.Proto) pair {
+	return pair{number(from), number(to), uint32(proto)}
+}
+
+// number is an IPv4 address as a number; 0 of what is none.
+func number(a netip.Addr) uint32 {
+	if !a.Is4() {
+		return 0
+	}
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
 }
 
 // owner is whom a label stands for: a session, and the half of its client ports.
@@ -67,30 +82,32 @@ type resting struct {
 
 func newLabels(wire labelRange) *labels { return &labels{wire: wire, by: make(map[pair]*ledger)} }
 
-func (l *labels) rangeOf(p packet.Proto) labelRange {
-	if p == packet.ICMP {
+func (l *labels) rangeOf(p pair) labelRange {
+	if p.proto == uint32(packet.ICMP) {
 		return icmpTags
 	}
 	return l.wire
 }
 
-// take gives s a label on p, or 0 when none is left for its client: each client
+// take gives s a label, or 0 when none is left for its client: each client
 // may hold its share of a pair's labels at most, so that none can starve the others;
 // those that rest after it count, or a scan would use them up all the same.
 // The choice starts at a hash of the owner, so that a session that comes again
 // gets the label it had. Labels that busy reports are left out.
-func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wireLabel) bool) wireLabel {
-	r, of := l.rangeOf(p.proto), l.ledger(p)
-	start, look := o.hash(), r.count
+func (l *labels) take(now time.Time, s *Session, low bool, busy func(wireLabel) bool) wireLabel {
+	p := s.pair()
+	r, of := l.rangeOf(p), l.ledger(p)
+	start, look := s.hash(low), r.count
 	if of.held[s.Client.AddrID] >= r.share() || now.Before(of.full) {
-		if look = 1; !of.grants[wireLabel(r.first+start%r.count)].resting.after(&o) {
+		if look = 1; !of.grants[wireLabel(r.first+start%r.count)].resting.after(s, low) {
 			return 0
 		}
 	}
 	for i := range look {
 		label := wireLabel(r.first + (start+i)%r.count)
-		if !of.grants[label].taken(now, &o) && !busy(label) {
-			of.grant(label, s)
+		g := of.grants[label]
+		if !g.taken(now, s, low) && !busy(label) {
+			of.grant(label, g, s)
 			return label
 		}
 	}
@@ -98,23 +115,24 @@ func (l *labels) take(now time.Time, p pair, o owner, s *Session, busy func(wire
 	return 0
 }
 
-// taken reports whether a label is not o's to take.
-func (g grant) taken(now time.Time, o *owner) bool {
-	return g.session != nil || (g.resting != nil && g.resting.owner != *o && now.Before(g.resting.free))
+// taken reports whether a label is not a session's to take.
+func (g grant) taken(now time.Time, s *Session, low bool) bool {
+	return g.session != nil || (g.resting != nil && !g.resting.after(s, low) && now.Before(g.resting.free))
 }
 
 // claim gives s a label that it has already in the switches; false if another
 // has it, or no session can.
 func (l *labels) claim(p pair, label wireLabel, s *Session) bool {
-	r := l.rangeOf(p.proto)
+	r := l.rangeOf(p)
 	if int(label) < r.first || int(label) >= r.first+r.count {
 		return false
 	}
 	of := l.ledger(p)
-	if of.grants[label].session != nil {
+	g := of.grants[label]
+	if g.session != nil {
 		return false
 	}
-	of.grant(label, s)
+	of.grant(label, g, s)
 	return true
 }
 
@@ -127,26 +145,25 @@ func (l *labels) ledger(p pair) *ledger {
 	return of
 }
 
-func (l *ledger) grant(label wireLabel, s *Session) {
-	l.rested(label)
+// grant gives s a label, with which it was as in was.
+func (l *ledger) grant(label wireLabel, was grant, s *Session) {
+	if was.resting != nil {
+		l.rested(label, was.resting)
+	}
 	l.grants[label] = grant{session: s}
 	l.held[s.Client.AddrID]++
 }
 
-// rested ends a label's rest, if it rests.
-func (l *ledger) rested(label wireLabel) {
-	r := l.grants[label].resting
-	if r == nil {
-		return
-	}
+// rested ends a label's rest.
+func (l *ledger) rested(label wireLabel, r *resting) {
 	delete(l.grants, label)
 	if l.held[r.client]--; l.held[r.client] == 0 {
 		delete(l.held, r.client)
 	}
 }
 
-// after reports whether it is o's own label that rests.
-func (r *resting) after(o *owner) bool { return r != nil && r.owner == *o }
+// after reports whether it is the label of a session's own half that rests.
+func (r *resting) after(s *Session, low bool) bool { return r != nil && r.owner == owner{s.Key(), low} }
 
 // release gives a label back; it rests before somebody else gets it.
 func (l *labels) release(now time.Time, p pair, label wireLabel) {
@@ -155,7 +172,7 @@ func (l *labels) release(now time.Time, p pair, label wireLabel) {
 		return
 	}
 	s := of.grants[label].session
-	of.grants[label] = grant{resting: &resting{owner{s.Key, label == s.low}, s.Client.AddrID, now.Add(labelRest)}}
+	of.grants[label] = grant{resting: &resting{owner{s.Key(), label == s.low}, s.Client.AddrID, now.Add(labelRest)}}
 }
 
 // forget drops what no longer matters, so that memory follows what lives.
@@ -163,7 +180,7 @@ func (l *labels) forget(now time.Time) {
 	for p, of := range l.by {
 		for label, g := range of.grants {
 			if g.resting != nil && !now.Before(g.resting.free) {
-				of.rested(label)
+				of.rested(label, g.resting)
 			}
 		}
 		if len(of.grants) == 0 && !now.Before(of.full) {
@@ -185,19 +202,19 @@ func (l *labels) find(p pair, label wireLabel) *Session {
 	return nil
 }
 
-// hash depends on nothing but the owner, so that it is the same in every
-// process.
-func (o owner) hash() int {
+// hash is where the search for a label begins. It depends on nothing but whom the
+// label is for, so that it is the same in every process.
+func (s *Session) hash(low bool) int {
 	h := fnv.New32a()
-	for _, a := range []inventory.AddrKey{o.key.Client, o.key.Server} {
-		h.Write([]byte(a.VPC))
-		b := a.IP.As4()
+	for _, e := range [...]*inventory.Endpoint{s.Client, s.Server} {
+		h.Write([]byte(e.VPC))
+		b := e.IP.As4()
 		h.Write(b[:])
 	}
-	low := byte(0)
-	if o.low {
-		low = 1
+	half := byte(0)
+	if low {
+		half = 1
 	}
-	h.Write([]byte{byte(o.key.Proto), byte(o.key.Port >> 8), byte(o.key.Port), low})
+	h.Write([]byte{byte(s.Proto), byte(s.Port >> 8), byte(s.Port), half})
 	return int(h.Sum32() >> 1)
 }

@@ -46,24 +46,25 @@ func (s *Session) laneOfSet(set PortSet) *Lane {
 	return nil
 }
 
-// newLane returns a lane for a session, allocated together with what is small and
-// its own.
+// newLane returns a lane for a session; its first one is part of it.
 func newLane(s *Session, set PortSet, label wireLabel) *Lane {
-	l := new(struct {
-		Lane
-		hops [maxHops]*inventory.Host
-		seen [maxHops]hopCount
-	})
-	l.Set, l.label, l.Path = set, label, newPath(l.hops[:0], s, set, label)
-	l.Lane.seen = l.seen[:len(l.Path.Hops)]
-	return &l.Lane
+	l := &s.first.lane
+	if s.first.taken {
+		l = new(Lane)
+	}
+	s.first.taken = true
+	l.Set, l.label = set, label
+	return l
 }
 
 // putLane gives a session a lane.
 func (t *Table) putLane(s *Session, l *Lane) {
+	if s.Lanes == nil {
+		s.Lanes = s.first.list[:0]
+	}
 	s.Lanes = append(s.Lanes, l)
 	s.indexLanes()
-	t.lanesOf[s.Client.AddrID]++
+	t.clientOf(s.Client).lanes++
 	s.uses[s.half(l)]++
 }
 
@@ -110,21 +111,20 @@ func (t *Table) dropLanes(s *Session, old map[*Lane]bool) []Effect {
 	return out
 }
 
-func (t *Table) freeLanes(client *inventory.Endpoint, n int) {
-	if t.lanesOf[client.AddrID] -= n; t.lanesOf[client.AddrID] <= 0 {
-		delete(t.lanesOf, client.AddrID)
-	}
+func (t *Table) freeLanes(ep *inventory.Endpoint, n int) {
+	t.clientOf(ep).lanes -= n
+	t.dropIdle(ep.AddrID)
 }
 
 // roomFor reports whether a session may have one more lane.
 func (t *Table) roomFor(s *Session) bool {
-	return len(s.Lanes) < maxLanes && t.lanesOf[s.Client.AddrID] < maxLanesEach
+	return len(s.Lanes) < maxLanes && t.lanesOf(s.Client) < maxLanesEach
 }
 
 // laneOnWire returns the lane of a label that takes a client port as it looks on
 // the wire, or nil.
 func (s *Session) laneOnWire(label wireLabel, clientPort uint16) *Lane {
-	if s.Key.Proto == packet.ICMP {
+	if s.Proto == packet.ICMP {
 		return s.laneOfSet(AnyPort)
 	}
 	if clientPort < 0x8000 {

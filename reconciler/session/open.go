@@ -46,7 +46,7 @@ func (t *Table) sessionOf(src *inventory.Endpoint, h *packet.Headers) (*Session,
 	if h.EthSrc != src.MAC || h.VLAN != 0 || h.Src != src.IP || h.LaterFragment {
 		return nil, 0, false
 	}
-	dst := t.snap.EndpointSeen(src.VPC, h.Dst)
+	dst := t.snap.EndpointSeen(src, h.Dst)
 	if dst == nil {
 		return nil, 0, false
 	}
@@ -129,7 +129,7 @@ func (t *Table) wireArrived(host *inventory.Host, p *Packet) Effect {
 	}
 	hop := 0
 	if o.dir == Forward {
-		hop = len(o.lane.Path.Hops) - 1
+		hop = o.session.HopCount() - 1
 	}
 	return Deliver{Delivery{Session: o.session, Lane: o.lane, Packet: p, Direction: o.dir, WireHop: int8(hop)}}
 }
@@ -240,7 +240,7 @@ func (t *Table) open(now time.Time, r *admission.Result, packets []*Packet) []Ef
 	}
 	s := t.between(r.Client, r.Server, r.Proto, r.Port)
 	if s == nil {
-		if t.overQuota(now, r.Client.Tenant) {
+		if t.overQuota(now, r.Client) {
 			over := *r
 			over.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonQuota, Revision: r.Decision.Revision}
 			return append(out, eachDenied(&over, packets)...)
@@ -256,47 +256,21 @@ func (t *Table) open(now time.Time, r *admission.Result, packets []*Packet) []Ef
 	return out
 }
 
-// overQuota reports whether a tenant may open no session now, and counts the one
-// that it may.
-func (t *Table) overQuota(now time.Time, tenant string) bool {
-	q := t.snap.Net.Tenants[tenant].Quota // of an endpoint in the snapshot, so declared
-	if q.Sessions > 0 && t.tenants[tenant] >= q.Sessions {
-		return true
-	}
-	if q.NewSessionsPerSecond == 0 {
-		return false
-	}
-	r := t.rates[tenant]
-	if second := now.Truncate(time.Second); !r.second.Equal(second) {
-		r = rate{second: second}
-	}
-	r.n++
-	t.rates[tenant] = r
-	return r.n > q.NewSessionsPerSecond
-}
-
-// rate counts what a tenant opened in one second.
-type rate struct {
-	second time.Time
-	n      int
-}
-
 func (t *Table) add(now time.Time, r *admission.Result) *Session {
-	k := keyOf(r.Client, r.Server, r.Proto, r.Port)
 	s := &Session{
-		ID: t.nextCookie(), Key: k, Client: r.Client, Server: r.Server, Decision: r.Decision, Opened: now,
+		ID: t.nextCookie(), Client: r.Client, Server: r.Server, Proto: r.Proto, Port: r.Port, Decision: r.Decision, Opened: now,
 		Bridged: bridged(r.Client, r.Server),
 	}
-	vpc := t.snap.Net.VPCs[r.Client.VPC]
-	s.Granularity, s.idle = granularity(vpc, k.Proto), idleAge(vpc, k)
+	vpc := t.snap.VPCOf(r.Client)
+	s.Granularity, s.idle = granularity(vpc, s.Proto), idleAge(vpc, s.Proto, s.Port)
 	t.enter(s)
 	return s
 }
 
 func (t *Table) enter(s *Session) {
-	t.byEnds[s.ends()] = s
+	t.clientOf(s.Client).sessions[s.service()] = s
 	t.byID.put(s)
-	t.tenants[s.Client.Tenant]++
+	t.tenantOf(s.Client).sessions++
 }
 
 // nextCookie returns a cookie that no live session has.
@@ -315,24 +289,23 @@ func (t *Table) forget(s *Session) {
 		t.disowned[s.ID] = true
 	}
 	t.freeLanes(s.Client, len(s.Lanes))
-	delete(t.byEnds, s.ends())
+	delete(t.clientOf(s.Client).sessions, s.service())
+	t.dropIdle(s.Client.AddrID)
 	t.byID.remove(s.ID)
-	if t.tenants[s.Client.Tenant]--; t.tenants[s.Client.Tenant] == 0 {
-		delete(t.tenants, s.Client.Tenant)
-	}
+	t.tenantOf(s.Client).sessions--
 }
 
 func bridged(a, b *inventory.Endpoint) bool { return a.VPC == b.VPC && a.Subnet == b.Subnet }
 
-func idleAge(vpc *spec.VPC, k Key) time.Duration {
+func idleAge(vpc *spec.VPC, proto packet.Proto, port uint16) time.Duration {
 	switch {
-	case k.Proto == packet.TCP && vpc.Sessions.Idle > 0:
+	case proto == packet.TCP && vpc.Sessions.Idle > 0:
 		return vpc.Sessions.Idle
-	case k.Proto == packet.TCP:
+	case proto == packet.TCP:
 		return defaultTCPAge
-	case k.Proto == packet.UDP && k.Port == 53:
+	case proto == packet.UDP && port == 53:
 		return dnsAge
-	case k.Proto == packet.UDP:
+	case proto == packet.UDP:
 		return udpAge
 	}
 	return icmpAge
@@ -347,7 +320,7 @@ func (t *Table) addLane(now time.Time, s *Session, port uint16) *Lane {
 	set := s.setFor(port)
 	var label wireLabel
 	if s.CrossHost() {
-		if label = t.label(now, s, s.Key.Proto != packet.ICMP && port < 0x8000); label == 0 {
+		if label = t.label(now, s, s.Proto != packet.ICMP && port < 0x8000); label == 0 {
 			return nil
 		}
 	}
@@ -360,7 +333,7 @@ func (t *Table) addLane(now time.Time, s *Session, port uint16) *Lane {
 // setFor returns the client ports that share a lane with port.
 func (s *Session) setFor(port uint16) PortSet {
 	switch {
-	case s.Key.Proto == packet.ICMP:
+	case s.Proto == packet.ICMP:
 		return AnyPort
 	case s.Granularity == spec.PerConnection:
 		return OnePort(port)
@@ -380,15 +353,15 @@ func (t *Table) label(now time.Time, s *Session, low bool) wireLabel {
 		have = &s.low
 	}
 	if *have == 0 {
-		*have = t.labels.take(now, s.pair(), owner{s.Key, low}, s, func(l wireLabel) bool {
-			return listens(s.Client.Host, s.Key.Proto, uint16(l)) || listens(s.Server.Host, s.Key.Proto, uint16(l))
+		*have = t.labels.take(now, s, low, func(l wireLabel) bool {
+			return listens(s.Client.Host, s.Proto, uint16(l)) || listens(s.Server.Host, s.Proto, uint16(l))
 		})
 	}
 	return *have
 }
 
 func (s *Session) pair() pair {
-	return pair{s.Client.Host.Uplink.Addr.Addr(), s.Server.Host.Uplink.Addr.Addr(), s.Key.Proto}
+	return pairOf(s.Client.Host.Uplink.Addr.Addr(), s.Server.Host.Uplink.Addr.Addr(), s.Proto)
 }
 
 func listens(h *inventory.Host, proto packet.Proto, port uint16) bool {
@@ -398,6 +371,6 @@ func listens(h *inventory.Host, proto packet.Proto, port uint16) bool {
 func exhausted(s *Session, p *Packet) Effect {
 	d := policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonWirePorts, Revision: s.Decision.Revision}
 	return Denied{Packet: p, Result: admission.Result{
-		Decision: d, Client: s.Client, Server: s.Server, Proto: s.Key.Proto, Port: s.Key.Port,
+		Decision: d, Client: s.Client, Server: s.Server, Proto: s.Proto, Port: s.Port,
 	}}
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/packet"
@@ -53,16 +52,35 @@ type Leg struct {
 	Near, Far End
 }
 
-// Path is the way of a session's packets: hop i turns Legs[i] into Legs[i+1],
-// and back for replies.
+// Path is the way of a lane's packets: hop i of the session turns leg i into leg
+// i+1, and back for replies. It is made when it is asked for.
 type Path struct {
-	Hops []*inventory.Host
-	Legs []Leg // one more than Hops
+	leg [maxHops + 1]Leg
+	n   int
 }
 
-// Passes reports whether a switch is one of the path's hops.
-func (p *Path) Passes(dpid uint64) bool {
-	return slices.ContainsFunc(p.Hops, func(h *inventory.Host) bool { return h.DPID == dpid })
+// Legs returns the path's legs, one more than hops.
+func (p *Path) Legs() []Leg { return p.leg[:p.n] }
+
+// Hops yields the hosts whose switches the session's packets pass, from the
+// client, with their numbers from 0: they are the same for all lanes.
+func (s *Session) Hops(yield func(int, *inventory.Host) bool) {
+	if yield(0, s.Client.Host) && s.CrossHost() {
+		yield(1, s.Server.Host)
+	}
+}
+
+// HopCount is how many hops the session's paths have.
+func (s *Session) HopCount() int {
+	if s.CrossHost() {
+		return 2
+	}
+	return 1
+}
+
+// Passes reports whether a switch is one of the session's hops.
+func (s *Session) Passes(dpid uint64) bool {
+	return s.Client.Host.DPID == dpid || s.Server.Host.DPID == dpid
 }
 
 // gatewayMAC is the hardware address that endpoints know their gateway by; it
@@ -74,32 +92,35 @@ func GatewayMAC() packet.MAC { return gatewayMAC }
 
 // wireLabel is what stands for a lane's session on a wire leg: a wire port for
 // TCP and UDP, the code field for ICMP echo.
-type wireLabel uint16
+type wireLabel uint32 // of 16 bits: maps with keys of 32 are faster
 
 // maxHops is how many hops the longest path has.
 const maxHops = 2
 
-// newPath returns the path of a session for the client ports of set; its hops take
-// the room of an empty list. The label is not used on one host.
-func newPath(room []*inventory.Host, s *Session, set PortSet, label wireLabel) Path {
+// Path returns the path of one of the session's lanes.
+func (s *Session) Path(l *Lane) (p Path) {
 	client, server := s.Client, s.Server
-	v := View{Src: client.IP, Dst: server.IP, SrcPort: set}
-	if s.Key.Proto != packet.ICMP {
-		v.DstPort = s.Key.Port
+	v := View{Src: client.IP, Dst: server.IP, SrcPort: l.Set}
+	if s.Proto != packet.ICMP {
+		v.DstPort = s.Port
 	}
-	first := Leg{Near: End{View: v}, Far: End{View: v, Port: client.Port, MAC: gatewayMAC, Peer: client.MAC}}
-	last := Leg{Near: End{View: v, Port: server.Port, MAC: gatewayMAC, Peer: server.MAC}, Far: End{View: v}}
-	if client.Host == server.Host {
-		return Path{Hops: append(room, client.Host), Legs: []Leg{first, last}}
+	p.n = s.HopCount() + 1
+	first, last := &p.leg[0], &p.leg[p.n-1]
+	first.Near.View = v
+	first.Far = End{View: v, Port: client.Port, MAC: gatewayMAC, Peer: client.MAC}
+	last.Near = End{View: v, Port: server.Port, MAC: gatewayMAC, Peer: server.MAC}
+	last.Far.View = v
+	if !s.CrossHost() {
+		return p
 	}
 	w := View{Src: client.Host.Uplink.Addr.Addr(), Dst: server.Host.Uplink.Addr.Addr()}
-	if s.Key.Proto == packet.ICMP {
-		w.Tag = uint8(label)
+	if s.Proto == packet.ICMP {
+		w.Tag = uint8(l.label)
 	} else {
-		w.SrcPort, w.DstPort = set.raised(), uint16(label)
+		w.SrcPort, w.DstPort = l.Set.raised(), uint16(l.label)
 	}
-	wire := Leg{Wire: true, Near: wireEnd(client.Host, w), Far: wireEnd(server.Host, w)}
-	return Path{Hops: append(room, client.Host, server.Host), Legs: []Leg{first, wire, last}}
+	p.leg[1] = Leg{Wire: true, Near: wireEnd(client.Host, w), Far: wireEnd(server.Host, w)}
+	return p
 }
 
 func wireEnd(h *inventory.Host, v View) End {

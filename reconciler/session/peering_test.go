@@ -56,8 +56,8 @@ func TestSessionAcrossAPeeringIsRoutedAndTheClientVPCs(t *testing.T) {
 	for name, to := range map[string]inventory.EndpointRef{"same host": log1, "cross host": log2} {
 		in := only[session.Install](b, b.arrive(b.between(web1, to, syn(40000, 514))))
 		s := in.Session
-		if s.Bridged || s.Key.Client.VPC != "acme/prod" || s.Key.Server.VPC != "globex/shared" || s.CrossHost() != (name == "cross host") {
-			t.Errorf("%s: session %+v, bridged %v; want routed between the VPCs", name, s.Key, s.Bridged)
+		if s.Bridged || s.Client.VPC != "acme/prod" || s.Server.VPC != "globex/shared" || s.CrossHost() != (name == "cross host") {
+			t.Errorf("%s: session %+v, bridged %v; want routed between the VPCs", name, s.Key(), s.Bridged)
 		}
 		reply := data(514, 40000)
 		if got := only[session.Deliver](b, b.arrive(b.between(to, web1, reply))); got.Direction != session.Reply {

@@ -21,7 +21,7 @@ func (Redraw) effect() {}
 // processes could not be reached there, and others would reach them.
 func (s *Session) intruded() bool {
 	for _, l := range []wireLabel{s.high, s.low} {
-		if l != 0 && (listens(s.Client.Host, s.Key.Proto, uint16(l)) || listens(s.Server.Host, s.Key.Proto, uint16(l))) {
+		if l != 0 && (listens(s.Client.Host, s.Proto, uint16(l)) || listens(s.Server.Host, s.Proto, uint16(l))) {
 			return true
 		}
 	}
@@ -57,7 +57,7 @@ func (t *Table) redraw(now time.Time, s *Session) []Effect {
 		return nil
 	}
 	n := *s
-	n.ID, n.high, n.low, n.Lanes, n.bySet, n.uses, n.ended = t.nextCookie(), 0, 0, nil, nil, [2]int{}, false
+	n.ID, n.high, n.low, n.Lanes, n.bySet, n.uses, n.first, n.ended = t.nextCookie(), 0, 0, nil, nil, [2]int{}, firstLane{}, false
 	n.Adopted = time.Time{} // its name is this controller's
 	t.forget(s)
 	for _, old := range s.Lanes {

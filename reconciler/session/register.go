@@ -17,10 +17,9 @@ func (l *register) put(s *Session) {
 	if *m == nil {
 		*m = make(map[uint64]*Session)
 	}
-	if (*m)[s.ID] == nil {
-		l.n++
-	}
+	l.n -= len(*m)
 	(*m)[s.ID] = s
+	l.n += len(*m)
 }
 
 func (l *register) remove(cookie uint64) {

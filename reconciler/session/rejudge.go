@@ -35,24 +35,21 @@ func (t *Table) revised(now time.Time, ev Revised) []Effect {
 // unchanged reports whether both ends of a session are as they were when it was
 // judged; then, under the same policy, so is the judgement.
 func (t *Table) unchanged(s *Session) bool {
-	return t.snap.EndpointByAddr(s.Key.Client.VPC, s.Key.Client.IP) == s.Client &&
-		t.snap.EndpointByAddr(s.Key.Server.VPC, s.Key.Server.IP) == s.Server
+	return t.snap.EndpointByAddr(s.Client.VPC, s.Client.IP) == s.Client &&
+		t.snap.EndpointByAddr(s.Server.VPC, s.Server.IP) == s.Server
 }
 
 func (t *Table) rejudge(now time.Time, s *Session) []Effect {
-	client := t.snap.EndpointByAddr(s.Key.Client.VPC, s.Key.Client.IP)
-	server := t.snap.EndpointByAddr(s.Key.Server.VPC, s.Key.Server.IP)
+	client := t.snap.EndpointByAddr(s.Client.VPC, s.Client.IP)
+	server := t.snap.EndpointByAddr(s.Server.VPC, s.Server.IP)
 	if !samePlace(s.Client, client) || !samePlace(s.Server, server) || bridged(client, server) != s.Bridged {
 		return t.cut(now, s, EndEndpoint)
 	}
 	s.Client, s.Server = client, server
-	s.idle = idleAge(t.snap.Net.VPCs[client.VPC], s.Key)
+	s.idle = idleAge(t.snap.Net.VPCs[client.VPC], s.Proto, s.Port)
 	if s.Decision = t.pol.Decide(now, s.query()); s.Decision.Verdict != policy.Allow {
 		t.forbid(now, s)
 		return t.cut(now, s, EndPolicy)
-	}
-	for _, l := range s.Lanes {
-		l.Path = newPath(nil, s, l.Set, l.label)
 	}
 	if s.CrossHost() && s.intruded() {
 		return t.redraw(now, s)
@@ -90,8 +87,8 @@ func (t *Table) close(now time.Time, s *Session, why EndReason) []Effect {
 
 func closingOf(s *Session) *closing {
 	c := &closing{session: s.ID, waiting: make(map[uint64]bool), pair: s.pair()}
-	for _, l := range s.Lanes {
-		for _, h := range l.Path.Hops {
+	if len(s.Lanes) > 0 {
+		for _, h := range s.Hops {
 			c.waiting[h.DPID] = true
 		}
 	}
@@ -129,7 +126,7 @@ func (t *Table) counted(now time.Time, ev Counted) {
 		return
 	}
 	l := s.laneOfSet(ev.Set)
-	if l == nil || ev.Hop >= len(l.seen) {
+	if l == nil || ev.Hop >= s.HopCount() {
 		return
 	}
 	seen, total := &l.seen[ev.Hop].forward, &l.Forward
@@ -187,7 +184,7 @@ func (s *Session) past(l *Lane) EndReason {
 		return EndClosed
 	case quiet > s.idle:
 		return EndIdle
-	case s.Key.Proto == packet.TCP && !l.answered && l.polled.Sub(s.since(l)) > halfOpenAge:
+	case s.Proto == packet.TCP && !l.answered && l.polled.Sub(s.since(l)) > halfOpenAge:
 		return EndHalfOpen
 	}
 	return ""

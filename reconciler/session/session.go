@@ -28,8 +28,9 @@ type Key struct {
 // showed up. Only the Table changes it.
 type Session struct {
 	ID             uint64 // cookie of all its flows, on all its hops
-	Key            Key
 	Client, Server *inventory.Endpoint
+	Proto          packet.Proto
+	Port           uint16 // the server's; for ICMP the type
 	Decision       policy.Decision
 	Granularity    spec.Granularity
 	Bridged        bool // one subnet: looks like L2, the TTL is kept
@@ -43,13 +44,24 @@ type Session struct {
 
 	bySet map[PortSet]*Lane // of many lanes; nil: few
 	uses  [2]int            // lanes of each label: high, low
+	first firstLane
 }
 
-// Lane is the flows of a session for one set of client ports, along one path:
-// three flows on each of two hosts, two on one host.
+// firstLane is room for the first lane of a session and the list of it: most
+// sessions have no other.
+type firstLane struct {
+	lane  Lane
+	list  [1]*Lane
+	taken bool
+}
+
+// Key returns what names the session.
+func (s *Session) Key() Key { return keyOf(s.Client, s.Server, s.Proto, s.Port) }
+
+// Lane is the flows of a session for one set of client ports, along one path
+// (Session.Path): three flows on each of two hosts, two on one host.
 type Lane struct {
 	Set    PortSet
-	Path   Path
 	Opened time.Time
 	Busy   time.Time // when its flows last took packets, as far as polls saw
 
@@ -59,7 +71,7 @@ type Lane struct {
 	label     wireLabel  // on its wire leg, if it has one
 	installed time.Time  // when its flows were last sent to the switches
 	polled    time.Time  // when its flows were last counted
-	seen      []hopCount // by hop
+	seen      [maxHops]hopCount
 	// answered is set once a server went on after its first answer, which may have
 	// been a reset. A lane that ends too early is made again by its next packet.
 	answered bool
@@ -85,7 +97,7 @@ const (
 func (s *Session) WirePorts() (high, low uint16) { return uint16(s.high), uint16(s.low) }
 
 // CrossHost reports whether the session's ends are on different hosts.
-func (s *Session) CrossHost() bool { return s.Client.Host.Name != s.Server.Host.Name }
+func (s *Session) CrossHost() bool { return s.Client.Host != s.Server.Host }
 
 // Drop is a denial that stands in a switch as a flow for a while, so that its
 // repetition costs the controller nothing.

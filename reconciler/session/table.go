@@ -49,11 +49,9 @@ type Table struct {
 	pol     admission.Policy
 	memory  *admission.Memory // of pol
 
-	byEnds    map[ends]*Session
 	byID      register
-	tenants   map[string]int           // sessions by the client's tenant
-	lanesOf   map[inventory.AddrID]int // lanes by client
-	rates     map[string]rate          // of new sessions, likewise
+	clients   []*client // by AddrID
+	tenants   []tenant  // by TenantID
 	labels    *labels
 	closing   map[uint64]*closing // by token
 	lost      map[uint64]bool     // DPIDs of SwitchLost
@@ -71,17 +69,6 @@ type Table struct {
 	lastID     uint32
 	lastTicket uint64
 	lastToken  uint64
-}
-
-// ends is a Key in numbers: cheap to look up, and nothing to scan for the garbage
-// collector. All snapshots of a table number addresses alike.
-type ends struct {
-	client, server inventory.AddrID
-	proto, port    uint16
-}
-
-func (s *Session) ends() ends {
-	return ends{s.Client.AddrID, s.Server.AddrID, uint16(s.Key.Proto), s.Key.Port}
 }
 
 // pendingKey is the session that a packet would open, as the switch sees it.
@@ -124,7 +111,6 @@ type closing struct {
 func NewTable(c Config) *Table {
 	return &Table{
 		cookies: c.Cookies,
-		byEnds:  make(map[ends]*Session), tenants: make(map[string]int), lanesOf: make(map[inventory.AddrID]int), rates: make(map[string]rate),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), intruded: make(map[uint64]bool), disowned: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),
@@ -173,11 +159,6 @@ func (t *Table) Find(k Key) *Session {
 	return t.between(client, server, k.Proto, k.Port)
 }
 
-// between returns the live session of two endpoints, or nil.
-func (t *Table) between(client, server *inventory.Endpoint, proto packet.Proto, port uint16) *Session {
-	return t.byEnds[ends{client.AddrID, server.AddrID, uint16(proto), port}]
-}
-
 // Len is the number of live sessions.
 func (t *Table) Len() int { return t.byID.n }
 
@@ -204,13 +185,13 @@ func (t *Table) Sessions() []*Session {
 func (t *Table) Keys() []Key {
 	out := make([]Key, 0, t.byID.n)
 	for s := range t.All {
-		out = append(out, s.Key)
+		out = append(out, s.Key())
 	}
 	return out
 }
 
 func (s *Session) query() policy.Query {
-	return policy.Query{Src: s.Client.Identity, Dst: s.Server.Identity, Proto: s.Key.Proto, Port: s.Key.Port}
+	return policy.Query{Src: s.Client.Identity, Dst: s.Server.Identity, Proto: s.Proto, Port: s.Port}
 }
 
 func keyOf(client, server *inventory.Endpoint, proto packet.Proto, port uint16) Key {

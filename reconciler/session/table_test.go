@@ -233,7 +233,8 @@ func TestRoutersNewMACLeavesTheFlows(t *testing.T) {
 	if effects := b.revise(); len(effects) > 0 {
 		t.Errorf("effects = %+v; want none", effects)
 	}
-	if got := in.Lane.Path.Legs[1].Near.Peer; got != (packet.MAC{0xa, 0xff}) {
+	path := in.Session.Path(in.Lane)
+	if got := path.Legs()[1].Near.Peer; got != (packet.MAC{0xa, 0xff}) {
 		t.Errorf("wire leg leaves to %v; want the new router", got)
 	}
 }
@@ -249,7 +250,7 @@ func TestWirePortComesBackOnlyAfterConfirmationAndRest(t *testing.T) {
 			b.arrive(b.packet("web1", "web2", syn(40000, 1000+port)))
 		}
 		for _, s := range b.table.Sessions() {
-			if h, _ := s.WirePorts(); h == high && s.Key.Port != 80 {
+			if h, _ := s.WirePorts(); h == high && s.Port != 80 {
 				return true
 			}
 		}
@@ -429,8 +430,10 @@ func TestUDPConnectionsShareTheirSessionsWirePort(t *testing.T) {
 	if b.table.Len() != 1 || len(s.Lanes) != 5 {
 		t.Fatalf("sessions %d, lanes %d; want 1 and 5", b.table.Len(), len(s.Lanes))
 	}
+	high, _ := s.WirePorts()
 	for _, l := range s.Lanes {
-		if got := l.Path.Legs[1].Near.View.DstPort; got != s.Lanes[0].Path.Legs[1].Near.View.DstPort {
+		path := s.Path(l)
+		if got := path.Legs()[1].Near.View.DstPort; got != high {
 			t.Errorf("lane %v has wire port %d; want the session's", l.Set, got)
 		}
 	}

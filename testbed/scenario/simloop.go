@@ -161,7 +161,7 @@ func decisionText(d policy.Decision) string {
 }
 
 func keyText(s *session.Session) string {
-	return fmt.Sprintf("%s > %s proto=%d port=%d", s.Client.Name, s.Server.Name, s.Key.Proto, s.Key.Port)
+	return fmt.Sprintf("%s > %s proto=%d port=%d", s.Client.Name, s.Server.Name, s.Proto, s.Port)
 }
 
 // note adds a line, behind what the network did before.

@@ -28,15 +28,15 @@ func (k *controller) checkSession(s *session.Session) {
 	if k.tracing() {
 		k.trace("  session %s, lanes %d", sessionText(s), len(s.Lanes))
 	}
-	a := v.snap.EndpointByAddr(s.Key.Client.VPC, s.Key.Client.IP)
-	b := v.snap.EndpointByAddr(s.Key.Server.VPC, s.Key.Server.IP)
+	a := v.snap.EndpointByAddr(s.Client.VPC, s.Client.IP)
+	b := v.snap.EndpointByAddr(s.Server.VPC, s.Server.IP)
 	if a == nil || b == nil || v.revision == nil {
 		if k.complete() {
 			k.fail(RuleSession, "session %s lives without both its ends", sessionText(s))
 		}
 		return
 	}
-	if !v.revision.allows(v.at, whoOf(a), whoOf(b), s.Key.Proto, s.Key.Port) && !v.revision.allows(k.now, whoOf(a), whoOf(b), s.Key.Proto, s.Key.Port) {
+	if !v.revision.allows(v.at, whoOf(a), whoOf(b), s.Proto, s.Port) && !v.revision.allows(k.now, whoOf(a), whoOf(b), s.Proto, s.Port) {
 		k.fail(RuleSession, "session %s lives by %+v, which %s denies at %s", sessionText(s), s.Decision, v.revision.name, v.at)
 	}
 }

@@ -197,7 +197,7 @@ func (k *controller) perform(ef engine.Effect) {
 		k.opened = append(k.opened, ef.Session)
 	case engine.SessionEnded:
 		if ef.Why == session.EndPolicy {
-			k.cut[ef.Session.Key] = true
+			k.cut[ef.Session.Key()] = true
 		}
 		if k.tracing() {
 			k.trace("  session %s ended: %s", sessionText(ef.Session), ef.Why)

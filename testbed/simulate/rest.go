@@ -331,14 +331,17 @@ func (c *cluster) sleep() {
 var lasting = map[string]bool{
 	"engine.cfg": true, "engine.interner": true, "engine.pol": true, "engine.net": true, "engine.hosts": true, "engine.order": true,
 	"engine.snap": true, "engine.compared": true, "engine.refused": true, "engine.leases": true, "engine.count": true,
-	"engine.spare":             true,                                                             // 64 batches at most
-	"engine.switches.suspects": true,                                                             // what the last audit found
-	"engine.sessions.snap":     true, "engine.sessions.pol": true, "engine.sessions.rates": true, // by tenant
+	"engine.outcomes": true, "engine.reasons": true, // counts, by what is counted
+	"engine.lifted":            true, // the last packet
+	"engine.spare":             true, // 64 batches at most
+	"engine.switches.suspects": true, // what the last audit found
+	"engine.sessions.snap":     true, "engine.sessions.pol": true, "engine.sessions.memory": true, "engine.sessions.tenants": true,
 	"engine.sessions.forbidden": true, // 65,536 at most
 }
 
 // remembered returns the first map or list in a struct that is not empty, but for
-// lists of the connected switches.
+// lists of the connected switches. A list of pointers by number is empty when they
+// are nil.
 func remembered(v reflect.Value, name string) string {
 	if lasting[name] {
 		return ""
@@ -367,8 +370,14 @@ func remembered(v reflect.Value, name string) string {
 			return fmt.Sprintf("%d of %s", v.Len(), name)
 		}
 	case reflect.Slice:
-		if v.Len() > 0 {
-			return fmt.Sprintf("%d of %s", v.Len(), name)
+		n := 0
+		for i := range v.Len() {
+			if e := v.Index(i); e.Kind() != reflect.Pointer || !e.IsNil() {
+				n++
+			}
+		}
+		if n > 0 {
+			return fmt.Sprintf("%d of %s", n, name)
 		}
 	}
 	return ""

@@ -12,7 +12,7 @@ import (
 const portLocal = openflow.PortLocal
 
 func sessionText(s *session.Session) string {
-	return fmt.Sprintf("%#x %s/%s %s > %s/%s %s %s/%d", s.ID, s.Client.VPC, s.Client.Name, s.Client.IP, s.Server.VPC, s.Server.Name, s.Server.IP, protoName(s.Key.Proto), s.Key.Port)
+	return fmt.Sprintf("%#x %s/%s %s > %s/%s %s %s/%d", s.ID, s.Client.VPC, s.Client.Name, s.Client.IP, s.Server.VPC, s.Server.Name, s.Server.IP, protoName(s.Proto), s.Port)
 }
 
 func frameText(frame []byte) string {
