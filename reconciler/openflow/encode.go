@@ -35,7 +35,6 @@ func finish(b []byte, start int) []byte {
 // AppendFlowMod appends an OFPT_FLOW_MOD.
 func AppendFlowMod(b []byte, xid uint32, m *FlowMod) []byte {
 	start, f := len(b), &m.Flow
-	b = appendHeader(b, TypeFlowMod, xid)
 	cookie, priority := f.Cookie, f.Priority
 	var mask uint64
 	if m.Command != FlowAdd {
@@ -45,21 +44,21 @@ func AppendFlowMod(b []byte, xid uint32, m *FlowMod) []byte {
 	if m.Command == FlowDelete {
 		priority = defaultPriority // not looked at; what ovs-ofctl sends
 	}
-	b = be.AppendUint64(b, cookie)
-	b = be.AppendUint64(b, mask)
-	b = append(b, byte(f.Table), byte(m.Command))
+	var h [48]byte // flags and padding, at its end, stay zero
+	h[0], h[1] = Version, byte(TypeFlowMod)
+	be.PutUint32(h[4:], xid)
+	be.PutUint64(h[8:], cookie)
+	be.PutUint64(h[16:], mask)
+	h[24], h[25] = byte(f.Table), byte(m.Command)
 	if m.Command == FlowAdd {
-		b = be.AppendUint16(b, f.IdleTimeout)
-		b = be.AppendUint16(b, f.HardTimeout)
-	} else {
-		b = append(b, 0, 0, 0, 0)
+		be.PutUint16(h[26:], f.IdleTimeout)
+		be.PutUint16(h[28:], f.HardTimeout)
 	}
-	b = be.AppendUint16(b, priority)
-	b = be.AppendUint32(b, noBuffer)
-	b = be.AppendUint32(b, uint32(PortAny))
-	b = be.AppendUint32(b, anyGroup)
-	b = append(b, 0, 0, 0, 0) // flags, padding
-	b = appendMatch(b, &f.Match)
+	be.PutUint16(h[30:], priority)
+	be.PutUint32(h[32:], noBuffer)
+	be.PutUint32(h[36:], uint32(PortAny))
+	be.PutUint32(h[40:], anyGroup)
+	b = appendMatch(append(b, h[:]...), &f.Match)
 	if m.Command == FlowAdd {
 		b = appendInstructions(b, f)
 	}

@@ -35,23 +35,20 @@ func appendActions(b []byte, as *Actions, learn *Learn) []byte {
 func appendAction(b []byte, a *Action, learn *Learn) []byte {
 	switch a.Kind {
 	case ActionOutput:
-		b = append(b, 0, actionTypeOutput, 0, 16)
-		b = be.AppendUint32(b, uint32(a.Port()))
-		var max uint16
+		var max uint64
 		if a.Port() == PortController {
 			max = maxLen
 		}
-		b = be.AppendUint16(b, max)
-		return append(b, 0, 0, 0, 0, 0, 0)
+		b = appendShort(b, actionTypeOutput, 16, uint32(a.Port()))
+		return be.AppendUint64(b, max<<48)
 	case ActionGroup:
-		b = append(b, 0, actionTypeGroup, 0, 8)
-		return be.AppendUint32(b, uint32(a.Value))
+		return appendShort(b, actionTypeGroup, 8, uint32(a.Value))
 	case ActionSetField:
 		return appendSetField(b, a)
 	case ActionDecTTL:
-		return append(b, 0, actionTypeDecTTL, 0, 8, 0, 0, 0, 0)
+		return appendShort(b, actionTypeDecTTL, 8, 0)
 	case ActionSetTTL:
-		return append(b, 0, actionTypeSetTTL, 0, 8, byte(a.Value), 0, 0, 0)
+		return appendShort(b, actionTypeSetTTL, 8, uint32(a.Value)<<24)
 	case ActionMove:
 		b = appendNicira(b, 24, nxastMove)
 		b = be.AppendUint16(b, uint16(a.Bits))
@@ -76,6 +73,11 @@ func appendAction(b []byte, a *Action, learn *Learn) []byte {
 	return b
 }
 
+// appendShort appends the first 8 bytes of an action of n bytes.
+func appendShort(b []byte, kind, n uint16, rest uint32) []byte {
+	return be.AppendUint64(b, uint64(kind)<<48|uint64(n)<<32|uint64(rest))
+}
+
 // appendNicira starts a Nicira action of n bytes.
 func appendNicira(b []byte, n, subtype uint16) []byte {
 	b = be.AppendUint16(b, actionTypeExperimenter)
@@ -88,8 +90,7 @@ func appendNicira(b []byte, n, subtype uint16) []byte {
 // value with padding, which are 8 bytes for every field there is.
 func appendSetField(b []byte, a *Action) []byte {
 	info := a.Field.info()
-	b = append(b, 0, actionTypeSetField, 0, 16)
-	b = be.AppendUint32(b, info.oxm)
+	b = appendShort(b, actionTypeSetField, 16, info.oxm)
 	return be.AppendUint64(b, a.Value<<(64-info.bits))
 }
 

@@ -41,18 +41,15 @@ func appendMatch(b []byte, m *Match) []byte {
 	start := len(b)
 	b = append(b, 0, 1, 0, 0) // OFPMT_OXM, length
 	if m.InPort != 0 {
-		b = be.AppendUint32(b, oxmInPort)
-		b = be.AppendUint32(b, uint32(m.InPort))
+		b = appendExact32(b, oxmInPort, uint32(m.InPort))
 	}
 	b = appendMACField(b, oxmEthSrc, m.EthSrc)
 	b = appendMACField(b, oxmEthDst, m.EthDst)
 	if m.EthType != 0 {
-		b = be.AppendUint32(b, oxmEthType)
-		b = be.AppendUint16(b, m.EthType)
+		b = appendExact16(b, oxmEthType, m.EthType)
 	}
 	if m.NoVLAN {
-		b = be.AppendUint32(b, oxmVLANVID)
-		b = append(b, 0, 0) // OFPVID_NONE
+		b = appendExact16(b, oxmVLANVID, 0) // OFPVID_NONE
 	}
 	b = append32(b, oxmIPSrc, m.IPSrc)
 	b = append32(b, oxmIPDst, m.IPDst)
@@ -94,12 +91,19 @@ func appendMACField(b []byte, h uint32, m OptMAC) []byte {
 	return append(be.AppendUint32(b, h), m.Addr[:]...)
 }
 
+// appendExact16 and appendExact32 append a field that is matched whole.
+func appendExact16(b []byte, h uint32, v uint16) []byte {
+	return append(b, byte(h>>24), byte(h>>16), byte(h>>8), byte(h), byte(v>>8), byte(v))
+}
+
+func appendExact32(b []byte, h, v uint32) []byte { return be.AppendUint64(b, uint64(h)<<32|uint64(v)) }
+
 func append8(b []byte, h uint32, f Bits[uint8]) []byte {
 	switch f.Mask {
 	case 0:
 		return b
 	case 0xff:
-		return append(be.AppendUint32(b, h), f.Value)
+		return append(b, byte(h>>24), byte(h>>16), byte(h>>8), byte(h), f.Value)
 	}
 	return append(be.AppendUint32(b, masked(h)), f.Value, f.Mask)
 }
@@ -109,9 +113,9 @@ func append16(b []byte, h uint32, f Bits[uint16]) []byte {
 	case 0:
 		return b
 	case 0xffff:
-		return be.AppendUint16(be.AppendUint32(b, h), f.Value)
+		return appendExact16(b, h, f.Value)
 	}
-	return be.AppendUint16(be.AppendUint16(be.AppendUint32(b, masked(h)), f.Value), f.Mask)
+	return be.AppendUint64(b, uint64(masked(h))<<32|uint64(f.Value)<<16|uint64(f.Mask))
 }
 
 func append32(b []byte, h uint32, f Bits[uint32]) []byte {
@@ -119,7 +123,7 @@ func append32(b []byte, h uint32, f Bits[uint32]) []byte {
 	case 0:
 		return b
 	case 0xffffffff:
-		return be.AppendUint32(be.AppendUint32(b, h), f.Value)
+		return appendExact32(b, h, f.Value)
 	}
 	return be.AppendUint32(be.AppendUint32(be.AppendUint32(b, masked(h)), f.Value), f.Mask)
 }
