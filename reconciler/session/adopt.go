@@ -70,6 +70,7 @@ func (t *Table) Adopt(now time.Time, claims []Claim) (Adoption, []Effect) {
 	for _, s := range a.Adopted {
 		s.Decision = t.pol.Decide(now, s.query())
 		if s.Decision.Verdict == policy.Allow {
+			t.watch(s)
 			live = append(live, s)
 			continue
 		}
@@ -137,6 +138,7 @@ func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.End
 	l.Opened, l.Busy, l.polled, l.Forward = now.Add(-c.Age), now, now, c.Count
 	l.seen[0].forward = c.Count.Packets
 	t.putLane(s, l)
+	t.watch(s)
 	return s, fresh
 }
 

@@ -270,6 +270,7 @@ func (t *Table) add(now time.Time, r *admission.Result) *Session {
 func (t *Table) enter(s *Session) {
 	t.clientOf(s.Client).sessions[s.service()] = s
 	t.byID.put(s)
+	t.watch(s)
 	t.tenantOf(s.Client).sessions++
 }
 
@@ -292,6 +293,7 @@ func (t *Table) forget(s *Session) {
 	delete(t.clientOf(s.Client).sessions, s.service())
 	t.dropIdle(s.Client.AddrID)
 	t.byID.remove(s.ID)
+	delete(t.watched, s)
 	t.tenantOf(s.Client).sessions--
 }
 

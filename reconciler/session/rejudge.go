@@ -51,6 +51,7 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 		t.forbid(now, s)
 		return t.cut(now, s, EndPolicy)
 	}
+	t.watch(s)
 	if s.CrossHost() && s.intruded() {
 		return t.redraw(now, s)
 	}
@@ -143,6 +144,9 @@ func (t *Table) counted(now time.Time, ev Counted) {
 		*total = ev.Count
 	}
 	l.polled, l.ending = now, l.ending || ev.Ending
+	if s.past(l) != "" {
+		t.watched[s] = true
+	}
 }
 
 // tick ends what is idle or was never answered, judges again what a rule's end
@@ -164,17 +168,32 @@ func (t *Table) tick(now time.Time) []Effect {
 	return append(out, t.releaseHeld(now)...)
 }
 
-// due returns the sessions that time did something to, by cookie. Most have seen
-// nothing: all are looked at each time, few are sorted.
+// watch has ticks look at a session, if time can do something to it as it is now.
+// A lane's time is over by what was counted of it, or by another idle timeout.
+func (t *Table) watch(s *Session) {
+	if !s.Decision.Until.IsZero() || s.old() {
+		t.watched[s] = true
+	}
+}
+
+// due returns the sessions that time did something to, by cookie.
 func (t *Table) due(now time.Time) []*Session {
 	var out []*Session
-	for s := range t.All {
-		if s.Decision.Ended(now) || slices.ContainsFunc(s.Lanes, func(l *Lane) bool { return s.past(l) != "" }) {
+	for s := range t.watched {
+		switch {
+		case s.Decision.Ended(now) || s.old():
 			out = append(out, s)
+		case s.Decision.Until.IsZero():
+			delete(t.watched, s) // until it is counted again
 		}
 	}
 	slices.SortFunc(out, func(a, b *Session) int { return cmp.Compare(a.ID, b.ID) })
 	return out
+}
+
+// old reports whether the time of one of its lanes is over.
+func (s *Session) old() bool {
+	return slices.ContainsFunc(s.Lanes, func(l *Lane) bool { return s.past(l) != "" })
 }
 
 // past returns why a lane's time is over, or "".

@@ -67,10 +67,10 @@ type Lane struct {
 
 	Forward, Reply Count // at the client's switch
 
-	ending    bool       // the switches saw a FIN or RST of its one connection
-	label     wireLabel  // on its wire leg, if it has one
-	installed time.Time  // when its flows were last sent to the switches
-	polled    time.Time  // when its flows were last counted
+	ending    bool      // the switches saw a FIN or RST of its one connection
+	label     wireLabel // on its wire leg, if it has one
+	installed time.Time // when its flows were last sent to the switches
+	polled    time.Time // when its flows were last counted
 	seen      [maxHops]hopCount
 	// answered is set once a server went on after its first answer, which may have
 	// been a reset. A lane that ends too early is made again by its next packet.

@@ -50,8 +50,9 @@ type Table struct {
 	memory  *admission.Memory // of pol
 
 	byID      register
-	clients   []*client // by AddrID
-	tenants   []tenant  // by TenantID
+	watched   map[*Session]bool // live ones that time may do something to, and some more
+	clients   []*client         // by AddrID
+	tenants   []tenant          // by TenantID
 	labels    *labels
 	closing   map[uint64]*closing // by token
 	lost      map[uint64]bool     // DPIDs of SwitchLost
@@ -111,6 +112,7 @@ type closing struct {
 func NewTable(c Config) *Table {
 	return &Table{
 		cookies: c.Cookies,
+		watched: make(map[*Session]bool),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), intruded: make(map[uint64]bool), disowned: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),

@@ -41,6 +41,7 @@ func (b *bench) revise() []session.Effect {
 
 func (b *bench) after(d time.Duration) []session.Effect {
 	b.now = b.now.Add(d)
+	b.table.CheckWatched(b.T, b.now)
 	return b.table.Step(b.now, session.Tick{})
 }
 
@@ -584,6 +585,66 @@ func TestDecisionsUntilIsJudgedAgain(t *testing.T) {
 	if cut := only[session.Remove](b, b.after(time.Second)); cut.Why != session.EndPolicy {
 		t.Errorf("ended because of %q; want %q", cut.Why, session.EndPolicy)
 	}
+}
+
+// TestTicksLookAtWhatBecameDue when neither a packet nor a count came since.
+func TestTicksLookAtWhatBecameDue(t *testing.T) {
+	t.Run("by a shorter idle timeout", func(t *testing.T) {
+		b := newBench(t)
+		s := only[session.Install](b, b.arrive(b.packet("web1", "web2", syn(40000, 80)))).Session
+		for _, packets := range []uint64{2, 2} {
+			b.now = b.now.Add(time.Minute)
+			b.table.Step(b.now, session.Counted{Session: s.ID, Set: s.Lanes[0].Set, Direction: session.Reply, Count: session.Count{Packets: packets}})
+		}
+		b.after(0)
+		b.w.Net.VPCs["acme/prod"].Sessions.Idle, b.pol = 30*time.Second, b.w.AllowAll("r2")
+		b.revise()
+		if cut := only[session.Remove](b, b.after(0)); cut.Why != session.EndIdle {
+			t.Errorf("ended because of %q; want %q", cut.Why, session.EndIdle)
+		}
+	})
+	endsAtItsTime := func(b *bench) {
+		b.Helper()
+		b.pol.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonIngressDefault}
+		if cut := only[session.Remove](b, b.after(time.Minute)); cut.Why != session.EndPolicy {
+			b.Errorf("ended because of %q; want %q", cut.Why, session.EndPolicy)
+		}
+	}
+	t.Run("by the end of a rule of a later revision", func(t *testing.T) {
+		b := newBench(t)
+		b.arrive(b.packet("web1", "web2", syn(40000, 80)))
+		b.after(0)
+		b.pol = b.w.AllowAll("r2")
+		b.pol.Decision.Until = b.now.Add(time.Minute)
+		b.revise()
+		endsAtItsTime(b)
+	})
+	claim := func(b *bench) session.Claim {
+		web1, server := b.endpoint("web1"), b.endpoint("db1")
+		return session.Claim{
+			Cookie: 7, DPID: web1.Host.DPID, ClientPort: web1.Port, Client: web1.IP, Server: server.IP,
+			Proto: packet.TCP, Port: 80, Set: session.AnyPort, ServerPort: server.Port,
+		}
+	}
+	t.Run("by the end of a rule that let it be adopted", func(t *testing.T) {
+		b := newBench(t)
+		b.pol.Decision.Until = b.now.Add(time.Minute)
+		if a, _ := b.table.Adopt(b.now, []session.Claim{claim(b)}); len(a.Adopted) != 1 {
+			t.Fatalf("adopted %d sessions; want 1", len(a.Adopted))
+		}
+		endsAtItsTime(b)
+	})
+	t.Run("by a lane that is adopted late", func(t *testing.T) {
+		b := newBench(t)
+		c := claim(b)
+		c.Set = session.PortSet{Value: 40000, Mask: 0xffff}
+		b.table.Adopt(b.now, []session.Claim{c})
+		b.after(time.Minute)
+		c.Set.Value++
+		c.Age = time.Minute
+		b.table.Adopt(b.now, []session.Claim{c})
+		only[session.RemoveLane](b, b.after(0)) // which no server answered
+	})
 }
 
 func TestQuotaOfSessions(t *testing.T) {
