@@ -98,7 +98,7 @@ func (l *loop) addressesChanged() {
 func controllerAddresses(told []netip.Addr, live netip.Addr, targets []string) []netip.Addr {
 	out := append(slices.Clone(told), live)
 	for _, t := range targets {
-		_, place, _ := strings.Cut(t, ":") // tcp:ADDRESS:PORT
+		_, place, _ := strings.Cut(t, ":") // ssl:ADDRESS:PORT
 		if ap, err := netip.ParseAddrPort(place); err == nil {
 			out = append(out, ap.Addr().Unmap())
 		}

@@ -10,9 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/credentials"
+
 	"github.com/daolinet/daolinet/hostd/bridge"
 	"github.com/daolinet/daolinet/hostd/endpoint"
-	"github.com/daolinet/daolinet/hostd/hostpb"
+	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/hostd/nic"
 	"github.com/daolinet/daolinet/hostd/uplink"
 )
@@ -38,8 +40,8 @@ const (
 
 // Config is an Agent's.
 type Config struct {
-	Name          string   // of the host
-	Controllers   []string // HOST:PORT of their hosts' streams
+	Identity      *identity.Identity
+	Controllers   []string // HOST:PORT of their hosts' streams; none: those that the identity knows
 	Uplink        string   // device; empty: the default route's
 	Bridge        string
 	Datapath      string // bridge.Userspace or bridge.Kernel
@@ -50,13 +52,9 @@ type Config struct {
 	Logger        *slog.Logger
 }
 
-// Validate reports the first thing wrong with c.
+// Validate reports the first thing wrong with c, but for a missing Identity.
 func (c *Config) Validate() error {
 	switch {
-	case !hostpb.ValidHostName(c.Name):
-		return fmt.Errorf("host name %q is not allowed: use small letters, digits, hyphens and dots, or --name", c.Name)
-	case len(c.Controllers) == 0:
-		return errors.New("no controller is named: use --controller ADDR:7443")
 	case c.Datapath != bridge.Userspace && c.Datapath != bridge.Kernel:
 		return fmt.Errorf("datapath %q is neither %s nor %s", c.Datapath, bridge.Userspace, bridge.Kernel)
 	case c.AttachTimeout <= 0:
@@ -73,6 +71,12 @@ var errLeft = errors.New("the host leaves")
 func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
+	}
+	if cfg.Identity == nil {
+		return identity.ErrNone
+	}
+	if len(cfg.Controllers) == 0 {
+		cfg.Controllers = cfg.Identity.Controllers()
 	}
 	s, err := openStore(cfg.StateDir)
 	if err != nil {
@@ -104,7 +108,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := p.restore(ctx, saved); err != nil {
 		return err
 	}
-	host := uplink.Host{Name: cfg.Name, BootID: boot, DPID: bridge.DPID([6]byte(link.MAC)), Link: link}
+	host := uplink.Host{Name: cfg.Identity.Host(), BootID: boot, DPID: bridge.DPID([6]byte(link.MAC)), Link: link}
 	if host.Listeners, err = p.listeners(); err != nil {
 		return err
 	}
@@ -216,7 +220,7 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 		return err
 	}
 	client, err := uplink.New(uplink.Config{
-		Controllers: cfg.Controllers, Logger: cfg.Logger, Handle: func(e uplink.Event) { l.post(ctx, e) },
+		Controllers: cfg.Controllers, Credentials: credentials.NewTLS(cfg.Identity.TLS()), Logger: cfg.Logger, Handle: func(e uplink.Event) { l.post(ctx, e) },
 	})
 	if err != nil {
 		return err
@@ -231,6 +235,7 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 	parts.Go(func() { l.keeper.run(ctx) })
 	parts.Go(func() { l.senses.run(ctx, l) })
 	parts.Go(func() { client.Run(ctx) })
+	parts.Go(func() { cfg.Identity.Run(ctx, cfg.Logger) })
 	l.run(ctx)
 	parts.Wait()
 	if !errors.Is(context.Cause(ctx), errLeft) {

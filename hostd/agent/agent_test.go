@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
+	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/hostd/nic"
 	"github.com/daolinet/daolinet/hostd/uplink"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -99,13 +100,11 @@ func TestStoreNamesTheFileThatIsBroken(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	good := Config{Name: "h1", Controllers: []string{"172.31.250.1:7443"}, Datapath: "netdev", AttachTimeout: time.Second}
+	good := Config{Datapath: "netdev", AttachTimeout: time.Second}
 	if err := good.Validate(); err != nil {
 		t.Errorf("Validate = %v", err)
 	}
 	for want, bend := range map[string]func(*Config){
-		"host name":      func(c *Config) { c.Name = "H1" },
-		"controller":     func(c *Config) { c.Controllers = nil },
 		"datapath":       func(c *Config) { c.Datapath = "x" },
 		"attach timeout": func(c *Config) { c.AttachTimeout = 0 },
 	} {
@@ -114,6 +113,13 @@ func TestConfigIsChecked(t *testing.T) {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v; want %q", err, want)
 		}
+	}
+}
+
+func TestAHostThatHasNotJoinedDoesNotRun(t *testing.T) {
+	err := Run(t.Context(), Config{Datapath: "netdev", AttachTimeout: time.Second, StateDir: t.TempDir()})
+	if !errors.Is(err, identity.ErrNone) || !strings.Contains(err.Error(), "daoli-hostd join") {
+		t.Errorf("Run = %v; want ErrNone, with the way out", err)
 	}
 }
 

@@ -86,7 +86,11 @@ func (p *plug) join(ctx context.Context, cfg Config) (uplink.Link, error) {
 	if len(targets) == 0 {
 		targets = guessTargets(ctx, cfg.Controllers)
 	}
-	setup := bridge.Setup{MAC: openflow.MAC(l.MAC), MTU: l.MTU, Controllers: targets}
+	files := cfg.Identity.Files()
+	setup := bridge.Setup{
+		MAC: openflow.MAC(l.MAC), MTU: l.MTU, Controllers: targets,
+		TLS: bridge.TLS{PrivateKey: files.Key, Certificate: files.Certificate, CA: files.CA},
+	}
 	if err := p.bridge.Ensure(ctx, setup); err != nil {
 		return uplink.Link{}, err
 	}
@@ -288,11 +292,11 @@ func guessTargets(ctx context.Context, controllers []string) []string {
 			continue
 		}
 		for _, a := range addrs {
-			targets = append(targets, fmt.Sprintf("tcp:%s:%d", a, openFlowPort))
+			targets = append(targets, fmt.Sprintf("ssl:%s:%d", a, openFlowPort))
 		}
 	}
 	if len(targets) == 0 {
-		targets = []string{fmt.Sprintf("tcp:127.0.0.1:%d", openFlowPort)}
+		targets = []string{fmt.Sprintf("ssl:127.0.0.1:%d", openFlowPort)}
 	}
 	return targets
 }

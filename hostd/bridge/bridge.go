@@ -99,6 +99,7 @@ type Setup struct {
 	MAC         openflow.MAC // of LOCAL, and the datapath id's lower 48 bits: the uplink's
 	MTU         int          // of LOCAL, in bytes
 	Controllers []string     // OpenFlow targets, at least one
+	TLS         TLS          // by which it connects to them
 }
 
 // Ensure makes the bridge, or brings an existing one in line, in one
@@ -117,6 +118,11 @@ func (b *Bridge) Ensure(ctx context.Context, s Setup) error {
 		targets = nil
 	}
 	args := ensureArgs(b.cfg, s, targets)
+	tls, err := b.tlsArgs(ctx, s.TLS)
+	if err != nil {
+		return err
+	}
+	args = append(args, tls...)
 	idle, err := b.tools.vsctl(ctx, "--if-exists", "get", "Open_vSwitch", ".", "other_config:max-idle")
 	if err != nil {
 		return fmt.Errorf("read max-idle of Open vSwitch: %w", err)
@@ -147,8 +153,12 @@ func (b *Bridge) SetControllers(ctx context.Context, controllers []string) error
 	return nil
 }
 
-// Delete deletes the bridge and its ports' rows, if it exists.
+// Delete deletes the bridge and its ports' rows, if it exists, and what it
+// connected by.
 func (b *Bridge) Delete(ctx context.Context) error {
+	if err := b.deleteTLS(ctx); err != nil {
+		return err
+	}
 	if err := b.tools.cli(ctx).VSwitch.DeleteBridge(b.cfg.Name); err != nil {
 		return fmt.Errorf("delete bridge %q: %w", b.cfg.Name, err)
 	}
@@ -220,9 +230,9 @@ func checkTargets(targets []string) ([]string, error) {
 		return nil, errors.New("no controllers")
 	}
 	for _, t := range targets {
-		rest, tcp := strings.CutPrefix(t, "tcp:")
-		if _, err := netip.ParseAddrPort(rest); !tcp || err != nil {
-			return nil, fmt.Errorf("controller %q is not tcp:IP:PORT", t)
+		rest, ssl := strings.CutPrefix(t, "ssl:")
+		if _, err := netip.ParseAddrPort(rest); !ssl || err != nil {
+			return nil, fmt.Errorf("controller %q is not ssl:IP:PORT", t)
 		}
 	}
 	return slices.Compact(slices.Sorted(slices.Values(targets))), nil

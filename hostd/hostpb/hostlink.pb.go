@@ -1198,7 +1198,7 @@ func (x *LeaseRelease) GetName() string {
 // Welcome answers Hello at once.
 type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Controllers   []string               `protobuf:"bytes,1,rep,name=controllers,proto3" json:"controllers,omitempty"`               // OpenFlow targets, such as tcp:172.31.250.1:6653
+	Controllers   []string               `protobuf:"bytes,1,rep,name=controllers,proto3" json:"controllers,omitempty"`               // OpenFlow targets, such as ssl:172.31.250.1:6653
 	WireValue     uint32                 `protobuf:"varint,2,opt,name=wire_value,json=wireValue,proto3" json:"wire_value,omitempty"` // the wire range: ports p with p & wire_mask == wire_value
 	WireMask      uint32                 `protobuf:"varint,3,opt,name=wire_mask,json=wireMask,proto3" json:"wire_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
 
@@ -33,9 +33,10 @@ const (
 	maxQueued   = 1024 // messages that wait to be sent
 )
 
-// Config is a Client's.
+// Config is a Client's. All of it is required.
 type Config struct {
 	Controllers []string // addresses HOST:PORT, at least one
+	Credentials credentials.TransportCredentials
 	Logger      *slog.Logger
 	// Handle gets what happens, in order and from one goroutine.
 	Handle func(Event)
@@ -84,6 +85,9 @@ func New(cfg Config) (*Client, error) {
 	if len(cfg.Controllers) == 0 {
 		return nil, errors.New("no controller is named: use --controller ADDR:7443")
 	}
+	if cfg.Credentials == nil {
+		return nil, errors.New("no credentials for the controllers")
+	}
 	return &Client{cfg: cfg}, nil
 }
 
@@ -116,7 +120,7 @@ func (c *Client) Run(ctx context.Context) {
 // follow holds one stream until it ends, and reports whether it was welcomed.
 func (c *Client) follow(ctx context.Context, addr string) (welcomed bool, err error) {
 	cc, err := grpc.NewClient("passthrough:"+addr,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(c.cfg.Credentials),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingEvery, Timeout: pingTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(hostpb.MaxMessage), grpc.MaxCallSendMsgSize(hostpb.MaxMessage)),
 	)

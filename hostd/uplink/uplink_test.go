@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/uplink"
@@ -54,8 +55,9 @@ func startController(t *testing.T, addr string) (*controller, context.CancelFunc
 		asked: make(chan hostlink.LeaseRequest, 8), back: make(chan hostlink.LeaseRelease, 8), gone: make(chan error, 8),
 	}
 	srv := hostlink.NewServer(hostlink.Config{
-		Handler: c, Logger: slog.New(slog.DiscardHandler),
-		Welcome: hostlink.Welcome{Controllers: []string{"tcp:172.31.250.1:6653"}, WireValue: 0x4000, WireMask: 0xe000},
+		Handler: c, Logger: slog.New(slog.DiscardHandler), Credentials: insecure.NewCredentials(),
+		Authorize: func(context.Context, *inventory.HostReport, func(error)) (func(), error) { return func() {}, nil },
+		Welcome:   hostlink.Welcome{Controllers: []string{"tcp:172.31.250.1:6653"}, WireValue: 0x4000, WireMask: 0xe000},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -76,7 +78,7 @@ type client struct{ events chan uplink.Event }
 func startClient(t *testing.T, controllers ...string) *client {
 	t.Helper()
 	c := &client{events: make(chan uplink.Event, 1024)}
-	u, err := uplink.New(uplink.Config{Controllers: controllers, Logger: slog.New(slog.DiscardHandler), Handle: func(e uplink.Event) { c.events <- e }})
+	u, err := uplink.New(uplink.Config{Controllers: controllers, Credentials: insecure.NewCredentials(), Logger: slog.New(slog.DiscardHandler), Handle: func(e uplink.Event) { c.events <- e }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ type fake struct {
 	sessions []api.Session
 	filter   api.SessionFilter
 	pair     api.Pair
+	join     api.JoinTokenRequest
+	name     string // of the token or host that was named
 	err      error
 	during   func(ctx context.Context) error // runs inside Status
 }
@@ -57,6 +59,25 @@ func (f *fake) Endpoints(context.Context) ([]api.Endpoint, error) {
 func (f *fake) Hosts(context.Context) ([]api.Host, error) { return nil, f.err }
 
 func (f *fake) Revisions(context.Context) ([]api.Revision, error) { return nil, f.err }
+
+func (f *fake) CreateJoinToken(_ context.Context, q api.JoinTokenRequest) (api.JoinToken, error) {
+	f.join = q
+	return api.JoinToken{ID: "abc", Token: "abc.secret", Uses: q.Uses}, f.err
+}
+
+func (f *fake) JoinTokens(context.Context) ([]api.JoinToken, error) {
+	return []api.JoinToken{{ID: "abc"}}, f.err
+}
+
+func (f *fake) DeleteJoinToken(_ context.Context, id string) error {
+	f.name = id
+	return f.err
+}
+
+func (f *fake) RevokeHost(_ context.Context, name string) error {
+	f.name = name
+	return f.err
+}
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

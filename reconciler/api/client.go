@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,9 +82,25 @@ func (c *Client) Why(ctx context.Context, q Pair) (Why, error) {
 }
 
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	return ask[T](ctx, c, http.MethodGet, path, query, nil)
+}
+
+// ask sends a request, with a body as JSON unless that is nil. The path is escaped.
+func ask[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (T, error) {
 	var answer T
-	u := url.URL{Scheme: "http", Host: "controller", Path: path, RawQuery: query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	var send io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return answer, fmt.Errorf("write the request for %s: %w", path, err)
+		}
+		send = bytes.NewReader(text)
+	}
+	u := "http://controller" + path
+	if len(query) > 0 {
+		u += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u, send)
 	if err != nil {
 		return answer, fmt.Errorf("ask for %s: %w", path, err)
 	}
@@ -92,14 +109,14 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 		return answer, c.explain(path, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
 		return answer, fmt.Errorf("read the answer to %s: %w", path, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return answer, refusal(resp.StatusCode, body)
+		return answer, refusal(resp.StatusCode, text)
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := json.Unmarshal(text, &answer); err != nil {
 		return answer, fmt.Errorf("read the answer to %s: %w", path, err)
 	}
 	return answer, nil

@@ -1,6 +1,6 @@
 // Package api is the controller's own interface to people and programs: HTTP
 // and JSON over a unix socket that only its owner may open. It asks a Backend,
-// which the controller implements, and changes nothing.
+// which the controller implements; only what is not GET changes anything.
 //
 //	GET /v1/status
 //	GET /v1/hosts
@@ -8,6 +8,9 @@
 //	GET /v1/sessions?vpc=acme/prod&endpoint=web1&host=h1&proto=tcp&port=5432&limit=100
 //	GET /v1/trace?from=web1&to=db1&proto=tcp&port=5432
 //	GET /v1/why?from=web1&to=db1&proto=tcp&port=5432
+//	GET, POST /v1/join-tokens
+//	DELETE /v1/join-tokens/ID
+//	POST /v1/hosts/NAME/revoke
 //
 // Lists come as an object with one list in it, so that something can stand
 // beside it later. An answer other than 200 has the body of an Error. Field

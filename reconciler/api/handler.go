@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"strings"
 )
 
 // handler serves one Backend.
@@ -21,26 +24,38 @@ type handler struct {
 func NewHandler(b Backend, log *slog.Logger) http.Handler {
 	h := &handler{backend: b, log: log, slots: make(chan struct{}, maxRequests)}
 	mux := http.NewServeMux()
-	mux.Handle("/v1/status", h.answer(h.status))
-	mux.Handle("/v1/hosts", h.answer(h.hosts))
-	mux.Handle("/v1/endpoints", h.answer(h.endpoints))
-	mux.Handle("/v1/revisions", h.answer(h.revisions))
-	mux.Handle("/v1/sessions", h.answer(h.sessions))
-	mux.Handle("/v1/trace", h.answer(h.trace))
-	mux.Handle("/v1/why", h.answer(h.why))
+	get := func(f answerer) http.Handler { return h.answer(methods{http.MethodGet: f}) }
+	mux.Handle("/v1/status", get(h.status))
+	mux.Handle("/v1/hosts", get(h.hosts))
+	mux.Handle("/v1/endpoints", get(h.endpoints))
+	mux.Handle("/v1/revisions", get(h.revisions))
+	mux.Handle("/v1/sessions", get(h.sessions))
+	mux.Handle("/v1/trace", get(h.trace))
+	mux.Handle("/v1/why", get(h.why))
+	mux.Handle("/v1/join-tokens", h.answer(methods{http.MethodGet: h.joinTokens, http.MethodPost: h.createJoinToken}))
+	mux.Handle("/v1/join-tokens/{id}", h.answer(methods{http.MethodDelete: h.deleteJoinToken}))
+	mux.Handle("/v1/hosts/{name}/revoke", h.answer(methods{http.MethodPost: h.revokeHost}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, &Error{Code: CodeNotFound, Message: fmt.Sprintf("nothing is served at %q", r.URL.Path),
-			Hint: "the paths are /v1/{status,hosts,endpoints,revisions,sessions,trace,why}"})
+			Hint: "the paths are /v1/{status,hosts,endpoints,revisions,sessions,trace,why,join-tokens}"})
 	})
 	return mux
 }
 
-// answer wraps what computes an answer with everything that all have in common.
-func (h *handler) answer(f func(context.Context, *http.Request) (any, error)) http.Handler {
+// answerer computes an answer.
+type answerer = func(context.Context, *http.Request) (any, error)
+
+// methods are the answerers of a path, by HTTP method.
+type methods map[string]answerer
+
+// answer wraps what computes answers with everything that all have in common.
+func (h *handler) answer(by methods) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
-			w.Header().Set("Allow", http.MethodGet)
-			h.refuse(w, r, &Error{Code: http.StatusMethodNotAllowed, Message: fmt.Sprintf("method %q is not served", r.Method), Hint: "use GET"})
+		f := by[r.Method]
+		if f == nil {
+			allowed := strings.Join(slices.Sorted(maps.Keys(by)), ", ")
+			w.Header().Set("Allow", allowed)
+			h.refuse(w, r, &Error{Code: http.StatusMethodNotAllowed, Message: fmt.Sprintf("method %q is not served", r.Method), Hint: "use " + allowed})
 			return
 		}
 		select {
@@ -62,7 +77,7 @@ func (h *handler) answer(f func(context.Context, *http.Request) (any, error)) ht
 }
 
 // guarded calls f; a panic of it is an error of this request only.
-func guarded(ctx context.Context, r *http.Request, f func(context.Context, *http.Request) (any, error)) (body any, err error) {
+func guarded(ctx context.Context, r *http.Request, f answerer) (body any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

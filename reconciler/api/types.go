@@ -23,6 +23,42 @@ type Backend interface {
 	Hosts(ctx context.Context) ([]Host, error)
 	// Revisions returns what was in force and what was refused, the newest first.
 	Revisions(ctx context.Context) ([]Revision, error)
+
+	// CreateJoinToken makes a token; only this answer has its secret.
+	CreateJoinToken(ctx context.Context, q JoinTokenRequest) (JoinToken, error)
+	JoinTokens(ctx context.Context) ([]JoinToken, error)
+	// DeleteJoinToken and RevokeHost fail with CodeNotFound for what there isn't.
+	DeleteJoinToken(ctx context.Context, id string) error
+	RevokeHost(ctx context.Context, name string) error
+}
+
+// JoinTokenRequest says what a join token is for. Zero fields have defaults: any
+// host, any tenant that lets it, an hour, one use.
+type JoinTokenRequest struct {
+	Hosts      []string `json:"hosts,omitempty"`   // globs of host names
+	Tenants    []string `json:"tenants,omitempty"` // whose endpoints the host may have at most
+	TTLSeconds float64  `json:"ttlSeconds,omitempty"`
+	Uses       int      `json:"uses,omitempty"`
+}
+
+// JoinToken lets hosts join.
+type JoinToken struct {
+	ID      string    `json:"id"`
+	Hosts   []string  `json:"hosts"`
+	Tenants []string  `json:"tenants"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+	Uses    int       `json:"uses"` // left
+
+	// Only in the answer to its creation:
+	Token       string   `json:"token,omitempty"`       // ID.SECRET
+	CAHash      string   `json:"caHash,omitempty"`      // by which a host knows the cluster
+	Controllers []string `json:"controllers,omitempty"` // HOST:PORT where it joins
+}
+
+// JoinTokenList is the body of GET /v1/join-tokens.
+type JoinTokenList struct {
+	JoinTokens []JoinToken `json:"joinTokens"`
 }
 
 // Pair asks about one (source, destination, protocol, destination port).
@@ -258,6 +294,11 @@ type Host struct {
 	Endpoints  int    `json:"endpoints"`
 	Sessions   int    `json:"sessions"`
 	Flows      int    `json:"flows"` // of sessions, on its switch
+
+	Joined          time.Time  `json:"joined,omitzero"`
+	CertificateEnds time.Time  `json:"certificateEnds,omitzero"` // of its last one
+	Tenants         []string   `json:"tenants,omitempty"`        // whose endpoints it may have at most; none: all that let it
+	Revoked         *time.Time `json:"revoked,omitempty"`
 }
 
 // HostList is the body of /v1/hosts.

@@ -269,7 +269,7 @@ func (b *backend) Hosts(ctx context.Context) ([]api.Host, error) {
 			out = append(out, a)
 		}
 	})
-	return out, err
+	return withTrust(out, c.trust.Hosts()), err
 }
 
 // pair finds both ends of a question.

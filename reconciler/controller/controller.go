@@ -15,6 +15,7 @@ import (
 
 	"github.com/daolinet/daolinet/reconciler/api"
 	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/enrol"
 	"github.com/daolinet/daolinet/reconciler/gitsource"
 	"github.com/daolinet/daolinet/reconciler/hostlink"
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
@@ -36,10 +37,13 @@ type Config struct {
 	Socket   string // of the API
 	OpenFlow net.Listener
 	Hosts    net.Listener
-	Targets  []string // OpenFlow targets that hosts are told, such as tcp:172.31.250.1:6653
-	Wire     pipeline.WireRange
-	Version  string
-	Logger   *slog.Logger
+	Targets  []string // OpenFlow targets that hosts are told, such as ssl:172.31.250.1:6653
+	// Trust says how hosts are trusted. Run fills in what the controller itself
+	// knows: Dir, Logger and Revoked.
+	Trust   enrol.Config
+	Wire    pipeline.WireRange
+	Version string
+	Logger  *slog.Logger
 }
 
 // Controller is one running controller.
@@ -55,6 +59,7 @@ type Controller struct {
 	answers chan session.Decided // from them
 	wg      sync.WaitGroup       // goroutines that events started
 	history *history             // of revisions
+	trust   *enrol.Authority
 
 	// Owned by the loop.
 	engine   *engine.Engine
@@ -95,12 +100,18 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	part("switches", func(ctx context.Context) error {
 		// Connections of the same generation: this process is the only primary.
-		return ofswitch.NewServer(ofswitch.Config{Handler: (*switchHandler)(c), Logger: c.log, GenerationID: uint64(c.started.Unix())}).Serve(ctx, cfg.OpenFlow)
+		return ofswitch.NewServer(ofswitch.Config{
+			Handler: (*switchHandler)(c), Logger: c.log, GenerationID: uint64(c.started.Unix()), Authorize: c.trust.AuthorizeSwitch,
+		}).Serve(ctx, c.trust.ListenSwitches(cfg.OpenFlow))
 	})
 	part("hosts", func(ctx context.Context) error {
 		w := hostlink.Welcome{Controllers: cfg.Targets, WireValue: cfg.Wire.Value, WireMask: cfg.Wire.Mask}
-		return hostlink.NewServer(hostlink.Config{Handler: (*hostHandler)(c), Logger: c.log, Welcome: w}).Serve(ctx, cfg.Hosts)
+		return hostlink.NewServer(hostlink.Config{
+			Handler: (*hostHandler)(c), Logger: c.log, Welcome: w,
+			Credentials: enrol.Credentials(), Authorize: c.authorize, Enrolment: c.trust,
+		}).Serve(ctx, c.trust.ListenHosts(cfg.Hosts))
 	})
+	part("trust", c.trust.Run)
 	part("api", func(ctx context.Context) error { return api.Serve(ctx, listener, (*backend)(c), c.log) })
 	part("source", c.watch)
 	wg.Go(func() { c.history.run(ctx, c.log) })
@@ -132,12 +143,14 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 		return nil, err
 	}
 	inbox := ofswitch.NewInbox(inboxLimits())
-	return &Controller{
+	c := &Controller{
 		cfg: cfg, log: cfg.Logger, started: time.Now(), ctx: ctx,
 		calls: make(chan func(), maxCalls), inbox: inbox, asks: newAsks(inbox),
 		work: make(chan session.Decide, workEach*runtime.GOMAXPROCS(0)), answers: make(chan session.Decided, answersARound),
 		engine:   engine.New(engine.Config{Epoch: epoch, Wire: cfg.Wire, Leases: leases}),
 		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn),
 		saver: saver, history: past, denials: newDenialLog(),
-	}, nil
+	}
+	c.trust, err = c.openTrust()
+	return c, err
 }

@@ -155,6 +155,9 @@ type hostHandler Controller
 func (h *hostHandler) HostHello(conn *hostlink.Conn, r inventory.HostReport) {
 	c := (*Controller)(h)
 	c.do(func() {
+		if conn.Closed() { // it may be revoked
+			return
+		}
 		c.hosts[conn.ID()] = conn
 		c.step(engine.HostUp{Conn: conn.ID(), Report: r})
 		c.log.LogAttrs(c.ctx, slog.LevelInfo, "host connected", slog.String("host", r.Name), slog.Int("endpoints", len(r.Endpoints)))

@@ -79,6 +79,8 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 			h.conn = 0
 		}
 		return nil
+	case HostRevoked:
+		return e.hostRevoked(now, ev.Host)
 	case LeaseAsked:
 		return e.leaseAsked(now, ev)
 	case LeaseReleased:

@@ -65,6 +65,10 @@ type HostDown struct {
 	Host string
 }
 
+// HostRevoked takes a host out: it is as if it had never reported. The sessions
+// of its endpoints end on all other hosts, and its addresses rest.
+type HostRevoked struct{ Host string }
+
 // LeaseAsked asks for an endpoint's address.
 type LeaseAsked struct {
 	Conn                uint64
@@ -150,6 +154,7 @@ func (RevisionLoaded) event() {}
 func (HostUp) event()         {}
 func (HostChanged) event()    {}
 func (HostDown) event()       {}
+func (HostRevoked) event()    {}
 func (LeaseAsked) event()     {}
 func (LeaseReleased) event()  {}
 func (SwitchUp) event()       {}

@@ -59,6 +59,19 @@ func (e *Engine) hostChanged(now time.Time, ev HostChanged) []Effect {
 	return append(e.rebuild(now), e.ackWhenIn(ev.Host, ev.Delta.Seq)...)
 }
 
+// hostRevoked forgets a host and its switch, whose connections are ending.
+func (e *Engine) hostRevoked(now time.Time, name string) []Effect {
+	var out []Effect
+	if h := e.hosts[name]; h != nil {
+		out = e.switchDown(now, h.report.DPID)
+		delete(e.compared, h.report.DPID)
+		delete(e.hosts, name)
+		e.order = slices.DeleteFunc(e.order, func(n string) bool { return n == name })
+		out = append(out, e.rebuild(now)...)
+	}
+	return append(out, e.reconcileLeases(now, &inventory.HostReport{Name: name})...)
+}
+
 // apply returns r as changed by d; r's own lists stay as they are.
 func apply(r inventory.HostReport, d *inventory.HostDelta) inventory.HostReport {
 	if d.Uplink != nil {

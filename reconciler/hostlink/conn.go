@@ -45,6 +45,10 @@ func (c *Conn) Host() string { return c.host }
 // ID returns the stream's number, unique in the server.
 func (c *Conn) ID() uint64 { return c.id }
 
+// Closed reports whether the stream is ending: what it brought before may still
+// be under way to the handler.
+func (c *Conn) Closed() bool { return c.isClosed() }
+
 // Ack tells the host that its Delta seq (0: its Hello) is in force, but for the
 // endpoints of errs.
 func (c *Conn) Ack(seq uint64, errs []EndpointError) { c.push(ackMsg(seq, errs)) }

@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
@@ -76,15 +77,24 @@ type EndpointError struct {
 
 // Welcome is what every host is told first.
 type Welcome struct {
-	Controllers         []string // OpenFlow targets, such as tcp:172.31.250.1:6653
+	Controllers         []string // OpenFlow targets, such as ssl:172.31.250.1:6653
 	WireValue, WireMask uint16   // wire ports p have p & WireMask == WireValue
 }
 
-// Config is a Server's.
+// Config is a Server's. All of it is required but Enrolment.
 type Config struct {
 	Handler Handler
-	Logger  *slog.Logger
-	Welcome Welcome
+	// Credentials are those of the connections that Serve accepts.
+	Credentials credentials.TransportCredentials
+	// Authorize is asked at a Hello, with the context of its stream, whether that is
+	// this host's, and may add to the report what the controller knows of it. When
+	// it refuses, its error is what the host is told. While the stream lasts, end may
+	// be called from any goroutine to close it for that reason; leave is called when
+	// it has ended.
+	Authorize func(ctx context.Context, r *inventory.HostReport, end func(error)) (leave func(), err error)
+	Enrolment hostpb.EnrolmentServer // served on the same port; nil: none
+	Logger    *slog.Logger
+	Welcome   Welcome
 }
 
 // Server is the controller's end of all hosts' streams.
@@ -106,6 +116,7 @@ func NewServer(cfg Config) *Server {
 // when every HostGone has. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	g := grpc.NewServer(
+		grpc.Creds(s.cfg.Credentials),
 		grpc.MaxRecvMsgSize(hostpb.MaxMessage),
 		grpc.MaxSendMsgSize(hostpb.MaxMessage),
 		grpc.MaxConcurrentStreams(1),
@@ -115,6 +126,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
 	)
 	hostpb.RegisterHostLinkServer(g, s)
+	if s.cfg.Enrolment != nil {
+		hostpb.RegisterEnrolmentServer(g, s.cfg.Enrolment)
+	}
 	stop := context.AfterFunc(ctx, g.Stop)
 	defer stop()
 	err := g.Serve(ln)
@@ -166,6 +180,13 @@ func (s *Server) receive(c *Conn, stream grpc.BidiStreamingServer[hostpb.HostMsg
 		s.cfg.Logger.Warn("host refused", slog.Any("err", err))
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	leave, err := s.cfg.Authorize(stream.Context(), &report, func(err error) {
+		c.closeFor(status.Error(codes.PermissionDenied, err.Error()))
+	})
+	if err != nil {
+		return err // who refused it has logged why
+	}
+	defer leave()
 	c.host = report.Name
 	if !s.hosts.enter(c) {
 		return c.reason()

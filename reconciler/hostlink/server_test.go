@@ -91,6 +91,9 @@ func newBed(t *testing.T) *bed {
 	srv := hostlink.NewServer(hostlink.Config{
 		Handler: b.calls,
 		Logger:  slog.New(slog.DiscardHandler),
+
+		Credentials: insecure.NewCredentials(),
+		Authorize:   func(context.Context, *inventory.HostReport, func(error)) (func(), error) { return func() {}, nil },
 		Welcome: hostlink.Welcome{Controllers: []string{"tcp:172.31.250.1:6653"}, WireValue: 0x4000, WireMask: 0xe000},
 	})
 	go func() { b.done <- srv.Serve(ctx, b.ln) }()

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
@@ -183,6 +184,10 @@ func (s *Snapshot) MayClaim(host, tenant, vpc, subnet string) (*spec.Subnet, err
 	if !matchesAny(t.Hosts, host) {
 		return nil, fmt.Errorf("host %q may not claim endpoints of tenant %q (%s: spec.hosts)", host, t.Name, t.At)
 	}
+	if h := s.hosts[host]; h != nil && len(h.Tenants) > 0 && !slices.Contains(h.Tenants, tenant) {
+		return nil, fmt.Errorf("host %q joined for endpoints of %s only, not for tenant %q (join it again with a token for that tenant)",
+			host, strings.Join(h.Tenants, ", "), tenant)
+	}
 	return s.subnet(tenant, vpc, subnet)
 }
 
@@ -203,10 +208,11 @@ func (s *Snapshot) subnet(tenant, vpc, subnet string) (*spec.Subnet, error) {
 func (s *Snapshot) hostLike(r *HostReport) *Host {
 	h := &Host{
 		Name: r.Name, BootID: r.BootID, DPID: r.DPID, Uplink: r.Uplink, Listeners: r.Listeners, AddressLists: r.AddressLists,
+		Tenants: r.Tenants,
 	}
 	o := s.hosts[r.Name]
 	if o != nil && o.BootID == h.BootID && o.DPID == h.DPID && o.Uplink == h.Uplink && slices.Equal(o.Listeners, h.Listeners) &&
-		slices.Equal(o.Addresses, h.Addresses) && slices.Equal(o.Controllers, h.Controllers) {
+		slices.Equal(o.Addresses, h.Addresses) && slices.Equal(o.Controllers, h.Controllers) && slices.Equal(o.Tenants, h.Tenants) {
 		return o
 	}
 	return h

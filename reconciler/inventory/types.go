@@ -17,6 +17,9 @@ type HostReport struct {
 	Listeners []Listener // the host's own sockets from the wire range's start to 65535
 	Endpoints []EndpointReport
 	AddressLists
+	// Tenants are those whose endpoints the host may have at most; none: all. The
+	// controller adds it: the host does not say it of itself.
+	Tenants []string
 }
 
 // AddressLists are addresses that no tenant may take for outside ones, as one
@@ -118,4 +121,5 @@ type Host struct {
 	Uplink    Uplink
 	Listeners []Listener
 	AddressLists
+	Tenants []string // whose endpoints it may have at most; none: all
 }

@@ -55,6 +55,12 @@ type Config struct {
 	// newer one, and that connection then never comes up.
 	GenerationID uint64
 
+	// Authorize, unless nil, is asked whether the switch at the other end of conn may
+	// have the datapath id, before anybody else hears of it. It may block until ctx
+	// ends. While it is connected, end may be called from any goroutine to close the
+	// connection with that cause; leave is called when it is closed.
+	Authorize func(ctx context.Context, conn net.Conn, dpid uint64, end func(error)) (leave func(), err error)
+
 	// EchoInterval is how long a switch may be silent before it is sent an echo
 	// request; after three times as long it is taken for dead. 0: 5 s.
 	EchoInterval time.Duration
@@ -205,6 +211,14 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 		sw.fail(err)
 		s.logRefused(sw.name(), sw.cause())
 		return
+	}
+	if s.cfg.Authorize != nil {
+		leave, err := s.cfg.Authorize(ctx, conn, sw.dpid, sw.fail)
+		if err != nil {
+			sw.fail(err)
+			return // who refused it has logged why
+		}
+		defer leave()
 	}
 	s.register(sw)
 	defer s.unregister(sw)

@@ -34,7 +34,7 @@ func (c *Controller) Start(ctx context.Context) error { return startAndAwait(ctx
 
 func (c *Controller) launch() (await func(context.Context) error, err error) {
 	t, addr := c.testbed, controllerAddr.Addr()
-	argv := []string{t.Binary("daoli-reconcile"), "--watch", t.opt.Specs, "--insecure",
+	argv := []string{t.Binary("daoli-reconcile"), "--watch", t.opt.Specs,
 		"--openflow", fmt.Sprintf("%s:%d", addr, OpenFlowPort),
 		"--hosts-listen", fmt.Sprintf("%s:%d", addr, HostsPort), "--advertise", addr.String(),
 		"--socket", c.Socket, "--state-dir", c.StateDir()}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"github.com/daolinet/daolinet/reconciler/api"
 )
 
 // Host is one emulated server.
@@ -32,8 +34,8 @@ func newHost(t *Testbed, i int) *Host {
 	}
 }
 
-// up starts the host's programs.
-func (h *Host) up(ctx context.Context) error {
+// up starts the host's programs, daoli-hostd when controller is closed.
+func (h *Host) up(ctx context.Context, controller <-chan struct{}) error {
 	if err := os.MkdirAll(h.OVSDir, 0o755); err != nil {
 		return err
 	}
@@ -45,6 +47,11 @@ func (h *Host) up(ctx context.Context) error {
 	}
 	if h.testbed.Controller == nil {
 		return nil
+	}
+	select {
+	case <-controller: // it makes the token
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	return h.StartHostd(ctx)
 }
@@ -101,20 +108,50 @@ func (h *Host) StartSwitch(context.Context) (err error) {
 }
 
 // StartHostd starts the host's daoli-hostd and waits until it takes attach
-// requests.
-func (h *Host) StartHostd(ctx context.Context) error { return startAndAwait(ctx, h.launchHostd) }
+// requests. The first time the host joins, by a token that the controller, which
+// must run then, makes for it.
+func (h *Host) StartHostd(ctx context.Context) error {
+	if h.Joined() {
+		return startAndAwait(ctx, h.launchHostd)
+	}
+	c, err := h.joinCommand(ctx)
+	if err != nil {
+		return err
+	}
+	return startAndAwait(ctx, func() (func(context.Context) error, error) { return h.launchAs(c) })
+}
 
+// launchHostd starts the daoli-hostd of a host that has joined.
 func (h *Host) launchHostd() (await func(context.Context) error, err error) {
-	c := h.command("hostd", h.testbed.Binary("daoli-hostd"), "run", "--insecure",
-		"--controller", fmt.Sprintf("%s:%d", controllerAddr.Addr(), HostsPort),
-		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
-		"--socket", h.Socket, "--state-dir", h.StateDir())
+	return h.launchAs(h.command("hostd", h.testbed.Binary("daoli-hostd"), "run", "--state-dir", h.StateDir()))
+}
+
+func (h *Host) launchAs(c command) (await func(context.Context) error, err error) {
 	if h.hostd, err = h.testbed.start(c); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) error {
 		return h.hostd.await(ctx, "daoli-hostd of "+h.Name, func() error { return dialUnix(ctx, h.Socket) })
 	}, nil
+}
+
+// Joined reports whether the host has an identity in the cluster.
+func (h *Host) Joined() bool {
+	_, err := os.Stat(filepath.Join(h.StateDir(), "identity", "host.json"))
+	return err == nil
+}
+
+// joinCommand is the one command by which a host becomes one of the cluster.
+func (h *Host) joinCommand(ctx context.Context) (command, error) {
+	t, err := h.testbed.Controller.API().CreateJoinToken(ctx, api.JoinTokenRequest{Hosts: []string{h.Name}})
+	if err != nil {
+		return command{}, fmt.Errorf("make a join token for %s: %w", h.Name, err)
+	}
+	c := h.command("hostd", h.testbed.Binary("daoli-hostd"), "join", t.Controllers[0], "--ca-hash", t.CAHash,
+		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
+		"--socket", h.Socket, "--state-dir", h.StateDir())
+	c.env = append(c.env, "DAOLI_TOKEN="+t.Token)
+	return c, nil
 }
 
 // StateDir is where the host's daoli-hostd keeps what outlives it.

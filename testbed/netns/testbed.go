@@ -134,11 +134,15 @@ func (t *Testbed) up(ctx context.Context) error {
 	}
 
 	g, gctx = errgroup.WithContext(ctx)
+	started := make(chan struct{})
 	for _, h := range t.Hosts {
-		g.Go(func() error { return h.up(gctx) })
+		g.Go(func() error { return h.up(gctx, started) })
 	}
 	if t.Controller != nil {
-		g.Go(func() error { return t.Controller.Start(gctx) })
+		g.Go(func() error {
+			defer close(started)
+			return t.Controller.Start(gctx)
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err

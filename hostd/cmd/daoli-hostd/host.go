@@ -10,60 +10,74 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/daolinet/daolinet/hostd/agent"
 	"github.com/daolinet/daolinet/hostd/bridge"
+	"github.com/daolinet/daolinet/hostd/identity"
 )
 
 func runCommand(sys system) *cobra.Command {
-	var cfg agent.Config
-	var insecure bool
-	var logLevel, logFormat string
+	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Join, and serve until a signal; bridge and endpoints stay as they are",
-		Args:  cobra.NoArgs,
+		Short: "Serve a host that has joined until a signal; bridge and endpoints stay as they are",
+		Long: `Serve a host that has joined until a signal; bridge and endpoints stay as they are.
+
+Flags that were given to join hold here too, unless given again.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !insecure {
-				return errors.New("hosts cannot join by token yet: give --insecure to talk to the controllers without TLS, on a network that you trust")
+			if err := restoreFlags(o.cfg.StateDir, cmd.Flags()); err != nil {
+				return failure{err}
 			}
-			for _, c := range cfg.Controllers {
-				if _, _, err := net.SplitHostPort(c); err != nil {
-					return fmt.Errorf("--controller %q is not ADDRESS:PORT", c)
-				}
+			if err := o.complete(sys, cmd); err != nil {
+				return err
 			}
 			var err error
-			if cfg.Logger, err = logger(sys.err, logLevel, logFormat); err != nil {
-				return err
+			if o.cfg.Identity, err = identity.Open(identityDir(o.cfg.StateDir)); err != nil {
+				return failure{err}
 			}
-			if cfg.Name == "" {
-				if cfg.Name, err = hostName(); err != nil {
-					return failure{err}
-				}
-			}
-			cfg.Socket = socketOf(cmd)
-			if err := cfg.Validate(); err != nil {
-				return err
-			}
-			if err := agent.Run(cmd.Context(), cfg); err != nil && !errors.Is(err, context.Canceled) {
+			if err := agent.Run(cmd.Context(), o.cfg); err != nil && !errors.Is(err, context.Canceled) {
 				return failure{err}
 			}
 			return nil
 		},
 	}
-	f := cmd.Flags()
-	f.StringSliceVar(&cfg.Controllers, "controller", nil, "ADDRESS:PORT of a controller's hosts' stream (port 7443 by default there); may be given several times")
-	f.StringVar(&cfg.Name, "name", "", "the host's name (default: its hostname)")
+	o.add(cmd.Flags())
+	return cmd
+}
+
+// runOptions are run's flags, which join takes too.
+type runOptions struct {
+	cfg                 agent.Config
+	logLevel, logFormat string
+}
+
+// complete checks what the flags say, and derives the rest.
+func (o *runOptions) complete(sys system, cmd *cobra.Command) (err error) {
+	for _, c := range o.cfg.Controllers {
+		if _, _, err := net.SplitHostPort(c); err != nil {
+			return fmt.Errorf("--controller %q is not ADDRESS:PORT", c)
+		}
+	}
+	if o.cfg.Logger, err = logger(sys.err, o.logLevel, o.logFormat); err != nil {
+		return err
+	}
+	o.cfg.Socket = socketOf(cmd)
+	return o.cfg.Validate()
+}
+
+func (o *runOptions) add(f *pflag.FlagSet) {
+	cfg := &o.cfg
+	f.StringSliceVar(&cfg.Controllers, "controller", nil, "ADDRESS:PORT of a controller's hosts' stream, in place of those that the host was told; may be given several times")
 	f.StringVar(&cfg.Uplink, "uplink", "", "device that reaches the underlay (default: the default route's)")
 	f.StringVar(&cfg.Bridge, "bridge", agent.DefaultBridge, "name of the bridge")
 	f.StringVar(&cfg.Datapath, "datapath", bridge.Kernel, "Open vSwitch datapath: system (kernel) or netdev (userspace)")
 	f.StringVar(&cfg.OVSRunDir, "ovs-rundir", agent.DefaultOVSRunDir, "directory with Open vSwitch's sockets")
 	f.StringVar(&cfg.StateDir, "state-dir", agent.DefaultStateDir, "directory for what must outlive a restart")
 	f.DurationVar(&cfg.AttachTimeout, "attach-timeout", agent.DefaultAttachTimeout, "how long an attach may take before it is undone")
-	f.BoolVar(&insecure, "insecure", false, "talk to the controllers without TLS; needed until hosts join by token")
-	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&logFormat, "log-format", "text", "text or json")
-	return cmd
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 }
 
 func leaveCommand(sys system) *cobra.Command {

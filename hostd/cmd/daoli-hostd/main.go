@@ -34,7 +34,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	endInTime(ctx, endWait, os.Stderr, os.Exit)
-	os.Exit(run(ctx, os.Args[1:], system{out: os.Stdout, err: os.Stderr, env: os.LookupEnv}))
+	os.Exit(run(ctx, os.Args[1:], system{out: os.Stdout, err: os.Stderr, env: os.LookupEnv, exec: again}))
 }
 
 // endWait is how long the program may take to end once it was told to: what it
@@ -57,6 +57,7 @@ func endInTime(ctx context.Context, wait time.Duration, w io.Writer, exit func(i
 type system struct {
 	out, err io.Writer
 	env      func(string) (string, bool)
+	exec     func(args []string) error // goes on as daoli-hostd with these arguments
 }
 
 func run(ctx context.Context, args []string, sys system) int {
@@ -101,16 +102,18 @@ func command(sys system) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "daoli-hostd",
 		Short: "A host of DaoliNet",
-		Long: `daoli-hostd makes a server a host of DaoliNet: "run" puts its uplink into an Open
-vSwitch bridge without losing a packet and reports to the controllers; "attach"
-gives a network namespace an endpoint; "leave" puts everything back.
+		Long: `daoli-hostd makes a server a host of DaoliNet: "join" gets it a certificate by a
+token and starts "run", which puts its uplink into an Open vSwitch bridge without
+losing a packet and reports to the controllers; "attach" gives a network namespace
+an endpoint; "leave" puts everything back.
 
 Each flag can also be set by the environment: --ovs-rundir by DAOLI_OVS_RUNDIR.
 
 Exit codes: 0 fine; 1 refused or failed; 2 wrong usage; 3 daoli-hostd can't be
 reached.`,
-		Example: `  # become a host of the controller at 172.31.250.1
-  daoli-hostd run --controller 172.31.250.1:7443 --insecure
+		Example: `  # become a host of the controller at 172.31.250.1: daolictl join-token create
+  # prints this line there
+  daoli-hostd join 172.31.250.1:7443 --token ID.SECRET --ca-hash sha256:...
 
   # give the namespace web1 an endpoint in the subnet web, and take it back
   daoli-hostd attach --netns web1 --vpc acme/prod --subnet web --name web1
@@ -132,7 +135,7 @@ reached.`,
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
 	root.PersistentFlags().String("socket", agent.DefaultSocket, "unix socket of the running daoli-hostd")
-	root.AddCommand(runCommand(sys), attachCommand(sys), detachCommand(sys), endpointsCommand(sys), statusCommand(sys), leaveCommand(sys))
+	root.AddCommand(joinCommand(sys), runCommand(sys), attachCommand(sys), detachCommand(sys), endpointsCommand(sys), statusCommand(sys), leaveCommand(sys))
 	return root
 }
 

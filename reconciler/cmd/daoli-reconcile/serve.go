@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,8 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/daolinet/daolinet/hostd/hostpb"
 	"github.com/daolinet/daolinet/reconciler/api"
 	"github.com/daolinet/daolinet/reconciler/controller"
+	"github.com/daolinet/daolinet/reconciler/enrol"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
 
@@ -23,7 +24,6 @@ type options struct {
 	watch, policies, stateDir, socket string
 	openflow, hosts, advertise        string
 	wireRange, logLevel, logFormat    string
-	insecure                          bool
 	git                               gitFlags
 }
 
@@ -38,22 +38,24 @@ with the flows of its session on the hosts concerned. An edit or a commit is tak
 as soon as it is whole and valid; until then the last good revision stays in force,
 also over a restart.
 
-Hosts connect to --hosts-listen (daoli-hostd's stream) and --openflow (their
-bridges). Ask a running controller with daolictl.
+Hosts join at --hosts-listen with a token that daolictl join-token create makes,
+and stay connected there (daoli-hostd's stream) and at --openflow (their bridges),
+all by TLS with certificates that this controller signs: its CA is made at the
+first start, in --state-dir. Ask a running controller with daolictl.
 
 What a directory means can be asked offline, without a controller: validate,
 matrix and policies load it as the controller does.
 
 Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.`,
 		Example: `  # watch a directory; use the Rego beside it, if there is a directory policies
-  daoli-reconcile --watch specs/ --insecure
+  daoli-reconcile --watch specs/
 
   # follow a branch, and take only what was signed
   daoli-reconcile --git ssh://git@git.acme.example/network --ref main --git-ssh-key /etc/daoli/key \
-    --verify-signatures --git-allowed-signers /etc/daoli/signers --insecure
+    --verify-signatures --git-allowed-signers /etc/daoli/signers
 
   # a policy of your own, all files in one place
-  daoli-reconcile --watch specs/ --policies policies/ --state-dir /tmp/daoli --socket /tmp/daoli/r.sock --insecure
+  daoli-reconcile --watch specs/ --policies policies/ --state-dir /tmp/daoli --socket /tmp/daoli/r.sock
 
   # before you commit: is it right, and what does it mean?
   daoli-reconcile validate specs/
@@ -76,7 +78,6 @@ Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.`,
 	f.StringVar(&o.wireRange, "wire-range", "16384-24575", "ports that stand for sessions between hosts: one block of a power of two, below 32768; the same on all controllers")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	f.BoolVar(&o.insecure, "insecure", false, "talk to hosts and switches without TLS; needed until hosts join by token")
 	return cmd
 }
 
@@ -87,9 +88,6 @@ func runController(ctx context.Context, o options) error {
 	}
 	if err := o.git.check(o.watch); err != nil {
 		return usageError{err}
-	}
-	if !o.insecure {
-		return usageError{errors.New("hosts cannot join by token yet: give --insecure to talk to them without TLS, on a network that you trust")}
 	}
 	wire, err := parseWireRange(o.wireRange)
 	if err != nil {
@@ -110,14 +108,15 @@ func runController(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("listen for hosts: %w", err)
 	}
-	target, err := target(o.advertise, of.Addr())
+	at, err := advertised(o.advertise, of.Addr())
 	if err != nil {
 		return err
 	}
 	controller.TuneGC()
 	return controller.Run(ctx, controller.Config{
 		Specs: o.watch, Policies: o.policies, Git: git, StateDir: o.stateDir, Socket: o.socket,
-		OpenFlow: of, Hosts: hosts, Targets: []string{target}, Wire: wire, Version: version(), Logger: log,
+		OpenFlow: of, Hosts: hosts, Targets: []string{"ssl:" + hostPort(at, of.Addr())}, Wire: wire, Version: version(), Logger: log,
+		Trust: enrol.Config{Name: controllerName(), Addresses: []string{at}, Controllers: []string{hostPort(at, hosts.Addr())}},
 	})
 }
 
@@ -151,8 +150,21 @@ func parseWireRange(s string) (pipeline.WireRange, error) {
 	return r, nil
 }
 
-// target returns the OpenFlow target that hosts are told.
-func target(advertise string, listen net.Addr) (string, error) {
+// hostPort is an address that hosts are told, with the port of a listener.
+func hostPort(address string, listen net.Addr) string {
+	return net.JoinHostPort(address, strconv.Itoa(listen.(*net.TCPAddr).Port))
+}
+
+// controllerName is this controller's in its certificate: its machine's.
+func controllerName() string {
+	if name, err := os.Hostname(); err == nil && hostpb.ValidHostName(strings.ToLower(name)) {
+		return strings.ToLower(name)
+	}
+	return "controller"
+}
+
+// advertised returns the address of this controller that hosts are told.
+func advertised(advertise string, listen net.Addr) (string, error) {
 	at := listen.(*net.TCPAddr).AddrPort()
 	addr := advertise
 	switch {
@@ -168,5 +180,5 @@ func target(advertise string, listen net.Addr) (string, error) {
 		defer c.Close()
 		addr = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().String()
 	}
-	return fmt.Sprintf("tcp:%s:%d", addr, at.Port()), nil
+	return addr, nil
 }

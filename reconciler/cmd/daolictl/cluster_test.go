@@ -10,6 +10,8 @@ import (
 	"github.com/daolinet/daolinet/reconciler/api"
 )
 
+var revoked = noon.Add(-time.Minute)
+
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // cluster is a backend with two hosts, two tenants of overlapping addresses,
@@ -58,8 +60,11 @@ func (cluster) Revisions(context.Context) ([]api.Revision, error) {
 func (cluster) Hosts(context.Context) ([]api.Host, error) {
 	return []api.Host{
 		{Name: "h1", DPID: "0000aabbccddee01", Address: "172.31.1.1/24", MAC: "aa:bb:cc:dd:ee:01", NextHop: "172.31.1.254",
-			NextHopMAC: "aa:bb:cc:dd:ee:fe", MTU: 1500, Connected: true, Reporting: true, Endpoints: 2, Sessions: 1, Flows: 2},
-		{Name: "h2", DPID: "0000aabbccddee02", Address: "172.31.2.1/24", MAC: "aa:bb:cc:dd:ee:02", MTU: 1500, Reporting: true, Endpoints: 1, Sessions: 1, Flows: 2},
+			NextHopMAC: "aa:bb:cc:dd:ee:fe", MTU: 1500, Connected: true, Reporting: true, Endpoints: 2, Sessions: 1, Flows: 2,
+			Joined: noon.Add(-48 * time.Hour), CertificateEnds: noon.Add(17 * time.Hour), Tenants: []string{"acme"}},
+		{Name: "h2", DPID: "0000aabbccddee02", Address: "172.31.2.1/24", MAC: "aa:bb:cc:dd:ee:02", MTU: 1500, Reporting: true, Endpoints: 1, Sessions: 1, Flows: 2,
+			Joined: noon.Add(-72 * time.Hour), CertificateEnds: noon.Add(-time.Hour)},
+		{Name: "h3", Joined: noon.Add(-72 * time.Hour), CertificateEnds: noon.Add(time.Hour), Revoked: &revoked},
 	}, nil
 }
 
@@ -110,4 +115,33 @@ func (cluster) Why(_ context.Context, q api.Pair) (api.Why, error) {
 	}
 	return api.Why{From: endOf(web1), To: endOf(other), Proto: q.Proto, Port: q.Port, Decision: denied,
 		Lines: []string{"acme/prod and globex/shared have no Peering in force"}}, nil
+}
+
+func (cluster) CreateJoinToken(_ context.Context, q api.JoinTokenRequest) (api.JoinToken, error) {
+	if len(q.Hosts) > 0 && q.Hosts[0] == "[" {
+		return api.JoinToken{}, &api.Error{Code: api.CodeInvalid, Message: `"[" is no pattern of host names`, Hint: "daolictl join-token create --help shows what a token may say"}
+	}
+	return api.JoinToken{ID: "mzxw6ytb", Hosts: q.Hosts, Tenants: q.Tenants, Created: noon, Expires: noon.Add(time.Duration(q.TTLSeconds) * time.Second), Uses: q.Uses,
+		Token: "mzxw6ytb.secret", CAHash: "sha256:00ff", Controllers: []string{"172.31.250.1:7443"}}, nil
+}
+
+func (cluster) JoinTokens(context.Context) ([]api.JoinToken, error) {
+	return []api.JoinToken{
+		{ID: "mzxw6ytb", Created: noon.Add(-time.Minute), Expires: noon.Add(59 * time.Minute), Uses: 1},
+		{ID: "nfxgs5df", Hosts: []string{"web-*"}, Tenants: []string{"acme", "globex"}, Created: noon.Add(-2 * time.Hour), Expires: noon.Add(-time.Hour), Uses: 20},
+	}, nil
+}
+
+func (cluster) DeleteJoinToken(_ context.Context, id string) error {
+	if id != "mzxw6ytb" {
+		return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("no join token %q", id), Hint: "daolictl join-token list shows those that there are"}
+	}
+	return nil
+}
+
+func (cluster) RevokeHost(_ context.Context, name string) error {
+	if name != "h1" {
+		return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("no host %q has joined", name), Hint: "daolictl hosts lists them"}
+	}
+	return nil
 }

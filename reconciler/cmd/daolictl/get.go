@@ -24,20 +24,23 @@ func (a *app) getCommand() *cobra.Command {
 			return fmt.Errorf("say what to get: hosts, endpoints, sessions or revisions")
 		},
 	}
-	get.AddCommand(a.hostsCommand(), a.endpointsCommand(), a.sessionsCommand("sessions"), a.revisionsCommand())
+	hosts := a.hostsCommand()
+	hosts.Aliases = []string{"host"} // which by itself is another command
+	get.AddCommand(hosts, a.endpointsCommand(), a.sessionsCommand("sessions"), a.revisionsCommand())
 	return get
 }
 
 func (a *app) hostsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "hosts",
-		Aliases: []string{"host"},
-		Short:   "Hosts: underlay address, connections, load",
-		Long: `Hosts: underlay address, connections, load.
+		Use:   "hosts",
+		Short: "Hosts: underlay address, connections, load, trust",
+		Long: `Hosts: underlay address, connections, load, trust.
 
 SWITCH is the OpenFlow connection of the host's bridge: without it sessions go on,
 and new ones are denied. HOSTD is the stream that reports the host's endpoints.
-FLOWS counts those of sessions.`,
+FLOWS counts those of sessions. CERTIFICATE is how long the host's last one lasts
+(it renews it by itself), TENANTS whose endpoints the host may have at most, if its
+join token said so.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(a, func() (api.HostList, error) {
@@ -57,11 +60,26 @@ func (a *app) printHosts(list api.HostList) {
 	}
 	var rows [][]cell
 	for _, h := range list.Hosts {
-		row := cells(h.Name, h.Address, "", "", dash(h.NextHop), strconv.Itoa(h.MTU), strconv.Itoa(h.Endpoints), strconv.Itoa(h.Sessions), strconv.Itoa(h.Flows), h.DPID)
-		row[2], row[3] = state(h.Connected, "connected"), state(h.Reporting, "reporting")
+		row := cells(h.Name, dash(h.Address), "", "", dash(h.NextHop), strconv.Itoa(h.MTU), strconv.Itoa(h.Endpoints), strconv.Itoa(h.Sessions), strconv.Itoa(h.Flows),
+			dash(h.DPID), "", dash(strings.Join(h.Tenants, ",")))
+		row[2], row[3], row[10] = state(h.Connected, "connected"), state(h.Reporting, "reporting"), a.certificate(h)
 		rows = append(rows, row)
 	}
-	a.table([]string{"HOST", "ADDRESS", "SWITCH", "HOSTD", "NEXT HOP", "MTU", "ENDPOINTS", "SESSIONS", "FLOWS", "DPID"}, rows)
+	a.table([]string{"HOST", "ADDRESS", "SWITCH", "HOSTD", "NEXT HOP", "MTU", "ENDPOINTS", "SESSIONS", "FLOWS", "DPID", "CERTIFICATE", "TENANTS"}, rows)
+}
+
+// certificate says how long a host is trusted.
+func (a *app) certificate(h api.Host) cell {
+	left := h.CertificateEnds.Sub(a.now())
+	switch {
+	case h.Revoked != nil:
+		return cell{"revoked", red}
+	case h.CertificateEnds.IsZero():
+		return cell{"-", plain}
+	case left <= 0:
+		return cell{"ended " + span(-left) + " ago", red}
+	}
+	return cell{span(left), green}
 }
 
 func (a *app) revisionsCommand() *cobra.Command {
