@@ -59,7 +59,7 @@ func TestControllerKeepsItsAddressesWhileItsNameIsNotFound(t *testing.T) {
 
 func TestControllersAreKnownByNameStreamAndTarget(t *testing.T) {
 	got := controllerAddresses(addrs("192.0.2.2", "192.0.2.1"), netip.MustParseAddr("192.0.2.3"), []string{
-		"tcp:192.0.2.4:6653", "ssl:192.0.2.1:6653", "tcp:127.0.0.1:6653", "tcp:[2001:db8::1]:6653", "tcp:controller:6653", "punix:/run/x", "",
+		"ssl:192.0.2.4:6653", "ssl:192.0.2.1:6653", "ssl:127.0.0.1:6653", "ssl:[2001:db8::1]:6653", "ssl:controller:6653", "punix:/run/x", "",
 	})
 	if diff := cmp.Diff(addrs("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"), got, sameAddrs); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)

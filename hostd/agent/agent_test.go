@@ -274,7 +274,7 @@ func TestSocketIsPrivateAndAnswersTheClient(t *testing.T) {
 
 func TestTargetsAreGuessedFromTheControllers(t *testing.T) {
 	got := guessTargets(t.Context(), []string{"172.31.250.1:7443", "172.31.250.2:9999", "nonsense"})
-	if diff := cmp.Diff([]string{"tcp:172.31.250.1:6653", "tcp:172.31.250.2:6653"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"ssl:172.31.250.1:6653", "ssl:172.31.250.2:6653"}, got); diff != "" {
 		t.Errorf("guessTargets (-want +got):\n%s", diff)
 	}
 	if got := guessTargets(t.Context(), nil); len(got) != 1 {

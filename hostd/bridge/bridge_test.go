@@ -43,23 +43,23 @@ func TestBridgeIsMadeWithItsControllersInOneTransaction(t *testing.T) {
 	const made = `--may-exist add-br br-daoli -- set bridge br-daoli datapath_type=netdev fail_mode=secure protocols=OpenFlow13 ` +
 		`other-config:hwaddr="02:00:00:00:01:01" other-config:datapath-id=0000020000000101 other-config:disable-in-band=true ` +
 		`-- set interface br-daoli mtu_request=1500`
-	const controlled = ` -- --id=@c0 create controller target="tcp:1.2.3.4:6653" connection_mode=out-of-band max_backoff=1000 inactivity_probe=5000 ` +
-		`-- --id=@c1 create controller target="tcp:1.2.3.5:6653" connection_mode=out-of-band max_backoff=1000 inactivity_probe=5000 ` +
+	const controlled = ` -- --id=@c0 create controller target="ssl:1.2.3.4:6653" connection_mode=out-of-band max_backoff=1000 inactivity_probe=5000 ` +
+		`-- --id=@c1 create controller target="ssl:1.2.3.5:6653" connection_mode=out-of-band max_backoff=1000 inactivity_probe=5000 ` +
 		`-- set bridge br-daoli controller=@c0,@c1`
 	if diff := cmp.Diff(made, strings.Join(ensureArgs(cfg, s, nil), " ")); diff != "" {
 		t.Errorf("controllers in place (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(made+controlled, strings.Join(ensureArgs(cfg, s, []string{"tcp:1.2.3.4:6653", "tcp:1.2.3.5:6653"}), " ")); diff != "" {
+	if diff := cmp.Diff(made+controlled, strings.Join(ensureArgs(cfg, s, []string{"ssl:1.2.3.4:6653", "ssl:1.2.3.5:6653"}), " ")); diff != "" {
 		t.Errorf("new controllers (-want +got):\n%s", diff)
 	}
 }
 
 func TestCheckTargets(t *testing.T) {
-	got, err := checkTargets([]string{"tcp:2.2.2.2:6653", "tcp:1.1.1.1:6653", "tcp:2.2.2.2:6653"})
-	if diff := cmp.Diff([]string{"tcp:1.1.1.1:6653", "tcp:2.2.2.2:6653"}, got); diff != "" || err != nil {
+	got, err := checkTargets([]string{"ssl:2.2.2.2:6653", "ssl:1.1.1.1:6653", "ssl:2.2.2.2:6653"})
+	if diff := cmp.Diff([]string{"ssl:1.1.1.1:6653", "ssl:2.2.2.2:6653"}, got); diff != "" || err != nil {
 		t.Errorf("checkTargets: %v (-want +got):\n%s", err, diff)
 	}
-	for _, bad := range []string{"", "1.1.1.1:6653", "ptcp:6653", "ssl:1.1.1.1:6653", "tcp:host:6653", "tcp:1.1.1.1", `tcp:1.1.1.1:6653" x`} {
+	for _, bad := range []string{"", "1.1.1.1:6653", "ptcp:6653", "tcp:1.1.1.1:6653", "ssl:host:6653", "ssl:1.1.1.1", `tcp:1.1.1.1:6653" x`} {
 		if _, err := checkTargets([]string{bad}); err == nil {
 			t.Errorf("checkTargets(%q) = nil; want an error", bad)
 		}

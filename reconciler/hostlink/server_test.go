@@ -94,7 +94,7 @@ func newBed(t *testing.T) *bed {
 
 		Credentials: insecure.NewCredentials(),
 		Authorize:   func(context.Context, *inventory.HostReport, func(error)) (func(), error) { return func() {}, nil },
-		Welcome: hostlink.Welcome{Controllers: []string{"tcp:172.31.250.1:6653"}, WireValue: 0x4000, WireMask: 0xe000},
+		Welcome:     hostlink.Welcome{Controllers: []string{"tcp:172.31.250.1:6653"}, WireValue: 0x4000, WireMask: 0xe000},
 	})
 	go func() { b.done <- srv.Serve(ctx, b.ln) }()
 	t.Cleanup(func() { b.shutdown(t) })

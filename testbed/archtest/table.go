@@ -82,6 +82,14 @@ var Table = map[string]Rule{
 		Why:  "the controller's own decisions run in simnet and under virtual time only if they do no I/O",
 	},
 
+	"reconciler/trust": {
+		May: []string{"hostd/hostpb"},
+		Why: "who is trusted is a function of state, time and what was shown; of hostpb it takes what names are and how they stand in certificates",
+	},
+	"reconciler/enrol": {
+		May: []string{"reconciler/trust", "hostd/hostpb"},
+		Why: "it keeps trust in files and stands before the ports; what hosts say once they are trusted is not its matter",
+	},
 	"reconciler/ofswitch": {
 		May: []string{"reconciler/openflow"},
 		Why: "a connection moves messages; what they mean is decided above it",
@@ -110,7 +118,7 @@ var Table = map[string]Rule{
 		Why: "the loop where core and shell meet",
 	},
 	"reconciler/cmd/daoli-reconcile": {
-		May: []string{"reconciler/...", "policies", "specs"},
+		May: []string{"reconciler/...", "hostd/hostpb", "policies", "specs"},
 		Why: "flags and wiring",
 	},
 	"reconciler/cmd/daolictl": {
@@ -136,6 +144,10 @@ var Table = map[string]Rule{
 	"hostd/uplink": {
 		May: []string{"hostd/hostpb", "hostd/endpoint", "reconciler/packet"},
 		Why: "it speaks the contract with the controller",
+	},
+	"hostd/identity": {
+		May: []string{"hostd/hostpb"},
+		Why: "a host's key and certificate depend on the contract and on nothing that uses them",
 	},
 	"hostd/agent": {
 		May: []string{"hostd/...", "reconciler/pipeline", "reconciler/openflow", "reconciler/packet"},
@@ -199,7 +211,7 @@ var Table = map[string]Rule{
 		Why: "it judges the programs from outside, by packets and by what they say of themselves",
 	},
 	"testbed/bench": {
-		May: []string{"reconciler/...", "hostd/hostpb", "policies", "testbed/netns/...", "testbed/flood", "testbed/bench/..."},
+		May: []string{"reconciler/...", "hostd/hostpb", "hostd/identity", "policies", "testbed/netns/...", "testbed/flood", "testbed/bench/..."},
 		Why: "it measures the core by its packages, and the programs over their sockets",
 	},
 	"testbed/bench/tenants": {

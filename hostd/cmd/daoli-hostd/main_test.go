@@ -74,9 +74,12 @@ func TestAttachSendsWhatTheFlagsSay(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	socket, _ := hostd(t, map[string]string{
 		"/v1/endpoints": `{"endpoints":[` + endpointJSON + `]}`, "/v1/detach": endpointJSON,
-		"/v1/status": `{"host":"h1","uplink":{"device":"eth0","address":"172.31.1.1/24","mtu":1500},"openflow":{"tcp:1.2.3.4:6653":true}}`,
+		"/v1/status": `{"host":"h1","uplink":{"device":"eth0","address":"172.31.1.1/24","mtu":1500},"openflow":{"ssl:1.2.3.4:6653":true}}`,
 	})
 	attach := []string{"attach", "--socket", socket, "--netns", "n", "--vpc", "acme/prod", "--subnet", "web", "--name", "x"}
+	run := []string{"run", "--state-dir", t.TempDir()}
+	join := []string{"join", "127.0.0.1:1", "--state-dir", t.TempDir()}
+	hash := "sha256:" + strings.Repeat("0f", 32)
 	tests := []struct {
 		name string
 		env  map[string]string
@@ -86,7 +89,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"help", nil, nil, exitFine, "attach"},
 		{"endpoints", nil, []string{"endpoints", "--socket", socket}, exitFine, "acme/prod  web1  web     10.1.0.2  02:00:00:00:00:02  16    up     -"},
-		{"status", nil, []string{"status", "--socket", socket}, exitFine, "tcp:1.2.3.4:6653 up"},
+		{"status", nil, []string{"status", "--socket", socket}, exitFine, "ssl:1.2.3.4:6653 up"},
 		{"socket by environment", map[string]string{"DAOLI_SOCKET": socket}, []string{"endpoints"}, exitFine, "web1"},
 		{"detach by name", nil, []string{"detach", "web1", "--socket", socket}, exitFine, ""},
 		{"detach by flags", nil, []string{"detach", "--vpc", "acme/prod", "--name", "web1", "--socket", socket}, exitFine, ""},
@@ -101,12 +104,19 @@ func TestExitCodes(t *testing.T) {
 		{"bad ip", nil, append(attach, "--ip", "x"), exitUsage, `"x" is no address`},
 		{"bad mac", nil, append(attach, "--mac", "x"), exitUsage, `MAC "x"`},
 		{"bad label", nil, append(attach, "--label", "x"), exitUsage, "KEY=VALUE"},
-		{"bad environment", map[string]string{"DAOLI_INSECURE": "maybe"}, []string{"run"}, exitUsage, "DAOLI_INSECURE"},
-		{"run without TLS", nil, []string{"run", "--controller", "1.2.3.4:7443"}, exitUsage, "--insecure"},
-		{"run without controller", nil, []string{"run", "--insecure", "--name", "h1"}, exitUsage, "--controller"},
-		{"run with a controller without port", nil, []string{"run", "--insecure", "--controller", "1.2.3.4"}, exitUsage, "ADDRESS:PORT"},
-		{"run with a bad name", nil, []string{"run", "--insecure", "--controller", "1.2.3.4:7443", "--name", "H 1"}, exitUsage, "host name"},
-		{"run with a bad log level", nil, []string{"run", "--insecure", "--controller", "1.2.3.4:7443", "--log-level", "x"}, exitUsage, "log-level"},
+		{"bad environment", map[string]string{"DAOLI_ATTACH_TIMEOUT": "maybe"}, run, exitUsage, "DAOLI_ATTACH_TIMEOUT"},
+		{"run without TLS", nil, append(run, "--insecure"), exitUsage, "unknown flag"},
+		{"run before join", nil, run, exitRefused, "daoli-hostd join"},
+		{"run with a controller without port", nil, append(run, "--controller", "1.2.3.4"), exitUsage, "ADDRESS:PORT"},
+		{"run with a bad log level", nil, append(run, "--log-level", "x"), exitUsage, "log-level"},
+		{"join nobody", nil, []string{"join"}, exitUsage, "accepts 1 arg"},
+		{"join without a hash", nil, append(join, "--token", "t"), exitUsage, "--ca-hash is required"},
+		{"join without a token", nil, append(join, "--ca-hash", hash), exitUsage, "DAOLI_TOKEN"},
+		{"join with two tokens", map[string]string{"DAOLI_TOKEN": "t"}, append(join, "--ca-hash", hash, "--token-file", "f"), exitUsage, "both"},
+		{"join with a token file that isn't there", nil, append(join, "--ca-hash", hash, "--token-file", "/nonexistent/f"), exitRefused, "read the join token"},
+		{"join with a hash that is none", nil, append(join, "--ca-hash", "sha256:12", "--token", "t"), exitRefused, "64 hexadecimal digits"},
+		{"join with a bad name", nil, append(join, "--ca-hash", hash, "--token", "t", "--name", "H 1"), exitRefused, "host name"},
+		{"join with a bad datapath", nil, append(join, "--ca-hash", hash, "--token", "t", "--datapath", "x"), exitUsage, "datapath"},
 		{"nobody there", nil, []string{"status", "--socket", "/nonexistent/s"}, exitUnreachable, "DAOLI_SOCKET"},
 	}
 	for _, tt := range tests {
