@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,9 +13,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/daolinet/daolinet/hostd/hostpb"
+	"github.com/daolinet/daolinet/hostd/identity"
+	"github.com/daolinet/daolinet/reconciler/api"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 )
 
@@ -28,6 +31,7 @@ type fleet struct {
 	switches []*fakeSwitch
 	tables   []*flowTable // of the switches, by number; they outlive connections
 	links    []*grpc.ClientConn
+	proofs   []*identity.Identity // of the hosts, by number, once they have joined
 	acked    chan string
 	wg       sync.WaitGroup
 }
@@ -72,9 +76,40 @@ func (f *fleet) answers() (n uint64) {
 	return n
 }
 
+// join gives each host an identity in the controller's cluster, below dir, by a
+// token for all of them. One that has joined keeps it.
+func (f *fleet) join(ctx context.Context, dir string, controller *api.Client) error {
+	if len(f.proofs) > 0 {
+		return nil
+	}
+	t, err := controller.CreateJoinToken(ctx, api.JoinTokenRequest{Uses: len(f.hosts)})
+	if err != nil {
+		return err
+	}
+	for i := range f.hosts {
+		id, err := identity.Join(ctx, identity.JoinConfig{
+			Dir: filepath.Join(dir, f.hosts[i].Name), Controller: t.Controllers[0], Token: t.Token, CAHash: t.CAHash, Host: f.hosts[i].Name,
+		})
+		if err != nil {
+			return err
+		}
+		f.proofs = append(f.proofs, id)
+	}
+	return nil
+}
+
+// dialSwitch connects as the switch of host i does.
+func (f *fleet) dialSwitch(ctx context.Context, i int, addr string) (net.Conn, error) {
+	c := f.proofs[i].TLS()
+	c.NextProtos = nil // OpenFlow has no name there
+	d := tls.Dialer{Config: c}
+	return d.DialContext(ctx, "tcp", addr)
+}
+
 // addHost reports a host, with its endpoints, until the fleet is closed.
-func (f *fleet) addHost(ctx context.Context, addr string, r *inventory.HostReport) error {
-	cc, err := grpc.NewClient("passthrough:"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+func (f *fleet) addHost(ctx context.Context, addr string, i int) error {
+	r := &f.hosts[i]
+	cc, err := grpc.NewClient("passthrough:"+addr, grpc.WithTransportCredentials(credentials.NewTLS(f.proofs[i].TLS())))
 	if err != nil {
 		return fmt.Errorf("connect host %s: %w", r.Name, err)
 	}
@@ -156,7 +191,7 @@ func startOurs(ctx context.Context, binaries string, endpoints int, rules ...str
 // start starts the controller, and connects a switch and a host of each report.
 func (o *ours) start(ctx context.Context) error {
 	var err error
-	o.process, err = startChild("", filepath.Join(o.binaries, "daoli-reconcile"), "--watch", o.specs, "--insecure",
+	o.process, err = startChild("", filepath.Join(o.binaries, "daoli-reconcile"), "--watch", o.specs,
 		"--openflow", "127.0.0.1:0", "--hosts-listen", "127.0.0.1:0", "--advertise", "127.0.0.1",
 		"--socket", filepath.Join(o.dir, "s"), "--state-dir", filepath.Join(o.dir, "state"))
 	if err != nil {
@@ -171,6 +206,9 @@ func (o *ours) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if err := o.join(ctx, filepath.Join(o.dir, "hosts"), api.NewClient(filepath.Join(o.dir, "s"))); err != nil {
+		return fmt.Errorf("have the hosts join: %w", err)
+	}
 	return o.connect(ctx, at[1], at[2])
 }
 
@@ -178,14 +216,13 @@ func (o *ours) start(ctx context.Context) error {
 // controller has said that their endpoints are in.
 func (o *ours) connect(ctx context.Context, openflowAddr, hostsAddr string) error {
 	for i := range o.hosts {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "tcp", openflowAddr)
+		conn, err := o.dialSwitch(ctx, i, openflowAddr)
 		if err != nil {
 			return fmt.Errorf("connect a switch: %w", err)
 		}
 		o.addSwitch(o.hosts[i].DPID, conn, o.tables[i])
 		// The stream outlives ctx: the fleet's end is its end.
-		if err := o.addHost(context.WithoutCancel(ctx), hostsAddr, &o.hosts[i]); err != nil {
+		if err := o.addHost(context.WithoutCancel(ctx), hostsAddr, i); err != nil {
 			return err
 		}
 	}

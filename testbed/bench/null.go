@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/enrol"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
 	"github.com/daolinet/daolinet/reconciler/openflow"
@@ -192,14 +194,19 @@ func (p *ports) of(v uint16) uint16 {
 const nullReady = "ready"
 
 // RunNull is a null controller for the hosts that it reads from config, as
-// measurements start it beside a testbed: it prints a word when their switches
-// have connected, and ends with ctx.
-func RunNull(ctx context.Context, listen string, config io.Reader, out io.Writer) error {
+// measurements start it in the place of a testbed's controller, whose directory of
+// trust it uses: it prints a word when their switches have connected, and ends
+// with ctx.
+func RunNull(ctx context.Context, listen, trust string, config io.Reader, out io.Writer) error {
 	var hosts []inventory.HostReport
 	if err := json.NewDecoder(config).Decode(&hosts); err != nil || len(hosts) == 0 {
 		return fmt.Errorf("read the hosts of a null controller: %w", errors.Join(err, fmt.Errorf("%d hosts", len(hosts))))
 	}
 	n, err := newNullController(hosts)
+	if err != nil {
+		return err
+	}
+	authority, err := enrol.Open(enrol.Config{Dir: trust, Name: NullCommand, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -222,5 +229,5 @@ func RunNull(ctx context.Context, listen string, config io.Reader, out io.Writer
 		fmt.Fprintln(out, nullReady)
 	}()
 	// Newer than the generation of the controller in whose place it is.
-	return ofswitch.NewServer(ofswitch.Config{Handler: n, GenerationID: uint64(time.Now().Unix()) + 1}).Serve(ctx, ln)
+	return ofswitch.NewServer(ofswitch.Config{Handler: n, GenerationID: uint64(time.Now().Unix()) + 1}).Serve(ctx, authority.ListenSwitches(ln))
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/enrol"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/testbed/netns"
@@ -144,7 +145,7 @@ func (p *pair) replace(ctx context.Context, self string) error {
 		return err
 	}
 	listen := netip.AddrPortFrom(c.Addr().Addr(), netns.OpenFlowPort)
-	if p.process, err = startChild(c.Namespace, self, NullCommand, "--listen", listen.String(), "--hosts", config); err != nil {
+	if p.process, err = startChild(c.Namespace, self, NullCommand, "--listen", listen.String(), "--trust", enrol.TrustDir(c.StateDir()), "--hosts", config); err != nil {
 		return err
 	}
 	wait, cancel := context.WithTimeout(ctx, 30*time.Second)

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/daolinet/daolinet/hostd/hostpb"
+	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/testbed/netns"
 	"github.com/daolinet/daolinet/testbed/netns/inside"
@@ -24,6 +25,7 @@ import (
 // the controller and the tables.
 type impostor struct {
 	from string // namespace of its host
+	who  *identity.Identity
 	to   netip.AddrPort
 	link *grpc.ClientConn
 }
@@ -39,7 +41,7 @@ func (i *impostor) report(ctx context.Context, r *inventory.HostReport) error {
 	}
 	var err error
 	i.link, err = grpc.NewClient("passthrough:controller", grpc.WithContextDialer(dial),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+		grpc.WithTransportCredentials(credentials.NewTLS(i.who.TLS())))
 	if err != nil {
 		return fmt.Errorf("connect host %s: %w", r.Name, err)
 	}
@@ -96,7 +98,11 @@ func measureScalePackets(ctx context.Context, e *Env) (values []Value, err error
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	b.Hosts[0].Hostd().Kill()
-	i := &impostor{from: b.Hosts[0].Namespace, to: netip.AddrPortFrom(b.Controller.Addr().Addr(), netns.HostsPort)}
+	who, err := identity.Open(b.Hosts[0].IdentityDir())
+	if err != nil {
+		return nil, err
+	}
+	i := &impostor{from: b.Hosts[0].Namespace, who: who, to: netip.AddrPortFrom(b.Controller.Addr().Addr(), netns.HostsPort)}
 	defer i.close()
 	few, many := b.reports[0], fullOf(b.reports[0], scaleEndpoints)
 	n := int(floodedRate * e.Effort.Round.Seconds())

@@ -2,15 +2,23 @@ package bench
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/trust"
 )
 
 // window is how many lifted frames of a switch wait for an answer at a time.
@@ -89,11 +97,20 @@ func crossHost(hosts []inventory.HostReport, i, n int) (uint32, []byte) {
 }
 
 // loadTestcontroller starts ovs-testcontroller, which connects to switches that
-// listen on loopback.
+// listen on loopback, by TLS as ours does.
 func loadTestcontroller(ctx context.Context, e *Env) (load, error) {
 	f := newFleet(8)
 	defer f.close()
-	argv := []string{"ovs-testcontroller", "-O", "OpenFlow13", "--unixctl=none"}
+	dir, err := os.MkdirTemp("", "dlb")
+	if err != nil {
+		return load{}, err
+	}
+	defer os.RemoveAll(dir)
+	server, files, err := testcontrollerTLS(dir)
+	if err != nil {
+		return load{}, err
+	}
+	argv := append([]string{"ovs-testcontroller", "-O", "OpenFlow13", "--unixctl=none"}, files...)
 	var listeners []net.Listener
 	defer func() {
 		for _, l := range listeners {
@@ -106,7 +123,7 @@ func loadTestcontroller(ctx context.Context, e *Env) (load, error) {
 			return load{}, err
 		}
 		listeners = append(listeners, l)
-		argv = append(argv, "tcp:"+l.Addr().String())
+		argv = append(argv, "ssl:"+l.Addr().String())
 	}
 	c, err := startChild("", argv...)
 	if err != nil {
@@ -121,7 +138,7 @@ func loadTestcontroller(ctx context.Context, e *Env) (load, error) {
 		if err != nil {
 			return load{}, fmt.Errorf("wait for ovs-testcontroller: %w: %s", err, c.log.tail(500))
 		}
-		f.addSwitch(f.hosts[i].DPID, conn, f.tables[i])
+		f.addSwitch(f.hosts[i].DPID, tls.Server(conn, server), f.tables[i])
 	}
 	if err := f.teach(ctx, c); err != nil {
 		return load{}, err
@@ -129,6 +146,49 @@ func loadTestcontroller(ctx context.Context, e *Env) (load, error) {
 	return f.run(ctx, e.Effort.Round, c, func(i int) func(int) (uint32, []byte) {
 		return func(n int) (uint32, []byte) { return local(&f.hosts[i], n) }
 	})
+}
+
+// testcontrollerTLS makes a CA of its own: for the switches, and in files for
+// ovs-testcontroller, whose arguments for them it returns.
+func testcontrollerTLS(dir string) (*tls.Config, []string, error) {
+	now := time.Now()
+	ca, err := trust.NewCA(rand.Reader, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs, err := ca.SignHost(rand.Reader, "testcontroller", &key.PublicKey, now, time.Hour)
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, err := ca.SignController(rand.Reader, "switches", []string{"127.0.0.1"}, &key.PublicKey, now, time.Hour)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	var argv []string
+	for option, text := range map[string][]byte{
+		"--private-key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+		"--certificate": trust.CertificatePEM(theirs),
+		"--ca-cert":     trust.CertificatePEM(ca.Cert),
+	} {
+		file := filepath.Join(dir, option[2:]+".pem")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			return nil, nil, err
+		}
+		argv = append(argv, option+"="+file)
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{ours.Raw}, PrivateKey: key}},
+		ClientAuth:   tls.RequireAnyClientCert,
+	}, argv, nil
 }
 
 // local is the n-th frame between two endpoints of one host, addressed by their

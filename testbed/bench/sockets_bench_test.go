@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/api"
 	"github.com/daolinet/daolinet/reconciler/controller"
+	"github.com/daolinet/daolinet/reconciler/enrol"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
 
@@ -35,10 +37,20 @@ func BenchmarkControllerOverSockets(b *testing.B) {
 		ran <- controller.Run(ctx, controller.Config{
 			Specs: specs, StateDir: filepath.Join(dir, "state"), Socket: filepath.Join(dir, "s"),
 			OpenFlow: listeners[0], Hosts: listeners[1], Wire: pipeline.DefaultWireRange, Logger: slog.New(slog.DiscardHandler),
+			Trust: enrol.Config{Name: "c1", Controllers: []string{listeners[1].Addr().String()}},
 		})
 	}()
 	f := newFleet(8)
 	o := &ours{fleet: f, process: &child{name: "controller", done: make(chan struct{})}}
+	for {
+		err := f.join(ctx, filepath.Join(dir, "hosts"), api.NewClient(filepath.Join(dir, "s")))
+		if err == nil {
+			break
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil { // until it serves
+			b.Fatal(err)
+		}
+	}
 	if err := o.connect(ctx, listeners[0].Addr().String(), listeners[1].Addr().String()); err != nil {
 		b.Fatal(err)
 	}

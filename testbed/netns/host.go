@@ -137,9 +137,12 @@ func (h *Host) launchAs(c command) (await func(context.Context) error, err error
 
 // Joined reports whether the host has an identity in the cluster.
 func (h *Host) Joined() bool {
-	_, err := os.Stat(filepath.Join(h.StateDir(), "identity", "host.json"))
+	_, err := os.Stat(filepath.Join(h.IdentityDir(), "host.json"))
 	return err == nil
 }
+
+// IdentityDir is where the host's key and certificate are.
+func (h *Host) IdentityDir() string { return filepath.Join(h.StateDir(), "identity") }
 
 // joinCommand is the one command by which a host becomes one of the cluster.
 func (h *Host) joinCommand(ctx context.Context) (command, error) {

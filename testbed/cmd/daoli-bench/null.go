@@ -11,7 +11,7 @@ import (
 
 // nullCommand is what measurements start beside a testbed.
 func nullCommand() *cobra.Command {
-	var listen, hosts string
+	var listen, trust, hosts string
 	cmd := &cobra.Command{
 		Use:    bench.NullCommand,
 		Short:  "Answer lifted packets as the controller would, without a decision",
@@ -23,10 +23,11 @@ func nullCommand() *cobra.Command {
 				return fmt.Errorf("open the hosts of a null controller: %w", err)
 			}
 			defer f.Close()
-			return bench.RunNull(cmd.Context(), listen, f, cmd.OutOrStdout())
+			return bench.RunNull(cmd.Context(), listen, trust, f, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "ADDRESS:PORT where switches connect")
+	cmd.Flags().StringVar(&trust, "trust", "", "directory with the CA and the registry of the hosts")
 	cmd.Flags().StringVar(&hosts, "hosts", "", "file with the reports of their hosts")
 	return cmd
 }
