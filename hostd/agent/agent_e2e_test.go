@@ -24,11 +24,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daolinet/daolinet/hostd/agent"
+	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/hostd/internal/lab"
+	"github.com/daolinet/daolinet/reconciler/enrol"
 	"github.com/daolinet/daolinet/reconciler/hostlink"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/ipam"
 	"github.com/daolinet/daolinet/reconciler/packet"
+	"github.com/daolinet/daolinet/reconciler/trust"
 )
 
 // controller is a stub: it gives addresses of one subnet and acknowledges
@@ -132,6 +135,7 @@ type bed struct {
 	stub       *controller
 	stopStub   context.CancelFunc
 	addr       string // of the stub
+	trust      *enrol.Authority
 }
 
 func newBed(t *testing.T) *bed {
@@ -151,6 +155,13 @@ func newBed(t *testing.T) *bed {
 	b.ovs = l.OVS(b.h1)
 	b.stub = &controller{leases: map[netip.Addr]ipam.Lease{}}
 	b.addr = "172.31.250.1:7443"
+	var err error
+	b.trust, err = enrol.Open(enrol.Config{
+		Dir: filepath.Join(l.Dir(), "trust"), Name: "ct", Controllers: []string{b.addr}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.startStub()
 	t.Cleanup(func() { b.stopStub() })
 	b.client = agent.NewClient(b.socket())
@@ -167,24 +178,43 @@ func (b *bed) startStub() {
 	}
 	srv := hostlink.NewServer(hostlink.Config{
 		Handler: b.stub, Logger: slog.New(slog.DiscardHandler),
-		Welcome: hostlink.Welcome{Controllers: []string{"tcp:172.31.250.1:6654"}, WireValue: 0x4000, WireMask: 0xe000},
+		Welcome: hostlink.Welcome{Controllers: []string{"ssl:172.31.250.1:6654"}, WireValue: 0x4000, WireMask: 0xe000},
+
+		Credentials: enrol.Credentials(), Enrolment: b.trust,
+		Authorize: func(ctx context.Context, r *inventory.HostReport, end func(error)) (func(), error) {
+			state, from := enrol.Peer(ctx)
+			_, leave, err := b.trust.AuthorizeStream(state, from, r.Name, r.DPID, end)
+			return leave, err
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(ctx, ln) }()
+	go func() { defer close(done); _ = srv.Serve(ctx, b.trust.ListenHosts(ln)) }()
 	b.stopStub = func() { cancel(); <-done }
 }
 
 func (b *bed) socket() string   { return filepath.Join(b.lab.Dir(), "hostd.sock") }
 func (b *bed) stateDir() string { return filepath.Join(b.lab.Dir(), "state") }
 
-// start starts daoli-hostd and waits until the controller has confirmed it.
+// join gives the host a certificate, and what run needs to know, for later.
+func (b *bed) join() {
+	b.t.Helper()
+	_, token, err := b.trust.CreateToken(trust.TokenSpec{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.h1.Run(b.binary, "join", b.addr, "--token", token, "--ca-hash", b.trust.Pin(), "--enrol-only", "--name", "h1", "--datapath", "netdev",
+		"--ovs-rundir", b.ovs.Dir, "--socket", b.socket(), "--state-dir", b.stateDir(), "--log-level", "debug")
+}
+
+// start starts daoli-hostd, which joins if the host has not, and waits until the
+// controller has confirmed it.
 func (b *bed) start(args ...string) {
 	b.t.Helper()
-	b.hostd = b.h1.Start(append([]string{
-		b.binary, "run", "--insecure", "--controller", b.addr, "--name", "h1", "--datapath", "netdev",
-		"--ovs-rundir", b.ovs.Dir, "--socket", b.socket(), "--state-dir", b.stateDir(), "--log-level", "debug",
-	}, args...)...)
+	if _, err := identity.Open(filepath.Join(b.stateDir(), "identity")); errors.Is(err, identity.ErrNone) {
+		b.join()
+	}
+	b.hostd = b.h1.Start(append([]string{b.binary, "run", "--state-dir", b.stateDir()}, args...)...)
 	lab.Eventually(b.t, "daoli-hostd is ready", func() string {
 		s, err := b.client.Status(b.t.Context())
 		if err != nil {
@@ -268,7 +298,7 @@ func TestAddressesOfHostAndControllersAreReported(t *testing.T) {
 	b.h1.Run("ip", "addr", "add", "172.17.0.1/16", "dev", "docker0")
 	b.h1.Run("ip", "addr", "add", "169.254.9.9/16", "dev", "docker0")
 	b.h1.Run("ip", "addr", "add", "127.0.9.9/8", "dev", "lo")
-	b.start("--controller", "172.31.250.7:7443", "--controller", "127.0.0.1:7443")
+	b.start("--controller", b.addr, "--controller", "172.31.250.7:7443", "--controller", "127.0.0.1:7443")
 	reported := func(what, addresses, controllers string) {
 		t.Helper()
 		lab.Eventually(t, what, func() string {
@@ -522,7 +552,7 @@ func TestStreamComesBack(t *testing.T) {
 func TestChangesOfTheHostAreReported(t *testing.T) {
 	b := newBed(t)
 	b.start()
-	if got := strings.Fields(b.ovs.Vsctl("get-controller", "br-daoli")); !slices.Equal(got, []string{"tcp:172.31.250.1:6654"}) {
+	if got := strings.Fields(b.ovs.Vsctl("get-controller", "br-daoli")); !slices.Equal(got, []string{"ssl:172.31.250.1:6654"}) {
 		t.Errorf("controllers are %v; want those of the welcome", got)
 	}
 	h := b.stub.hello
@@ -600,18 +630,32 @@ func TestLeaveGivesEverythingBack(t *testing.T) {
 		if diff := cmp.Diff(before, picture()); diff != "" {
 			t.Errorf("running %v: the host has changed (-before +after):\n%s", running, diff)
 		}
-		if out := b.ovs.Vsctl("list-br"); out != "" {
-			t.Errorf("bridges are left: %s", out)
+		if out := b.ovs.Vsctl("list-br") + b.ovs.Vsctl("get-ssl"); out != "" {
+			t.Errorf("bridges or a certificate are left: %s", out)
 		}
 		b.ct.Run("ping", "-c", "1", "-W", "2", "172.31.1.1")
 	}
 }
 
-func TestRunRefusesToWorkWithoutTLSUnlessTold(t *testing.T) {
+func TestAnotherOwnersSetSSLIsLeftAlone(t *testing.T) {
 	b := newBed(t)
-	c := exec.Command(b.binary, "run", "--controller", "127.0.0.1:7443")
-	out, _ := c.CombinedOutput()
-	if c.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "--insecure") {
-		t.Errorf("exit %d: %s", c.ProcessState.ExitCode(), out)
+	b.join()
+	b.ovs.Vsctl("set-ssl", "/etc/other/key.pem", "/etc/other/cert.pem", "/etc/other/ca.pem")
+	b.hostd = b.h1.Start(b.binary, "run", "--state-dir", b.stateDir())
+	lab.Eventually(t, "hostd says what is in the way", func() string {
+		if out := b.hostd.Output(); !strings.Contains(out, "/etc/other/cert.pem") || !strings.Contains(out, "ovs-vsctl del-ssl") {
+			return out
+		}
+		return ""
+	})
+	if out := b.ovs.Vsctl("list-br"); out != "" {
+		t.Errorf("bridges: %s; want none", out)
 	}
+	b.ovs.Vsctl("del-ssl") // the way out
+	lab.Eventually(t, "hostd goes on", func() string {
+		if s, err := b.client.Status(t.Context()); err != nil || !s.Ready {
+			return fmt.Sprintf("%+v, %v", s, err)
+		}
+		return ""
+	})
 }

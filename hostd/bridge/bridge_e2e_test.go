@@ -20,7 +20,8 @@ import (
 	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
 
-var setup = bridge.Setup{MAC: openflow.MAC{2, 0, 0, 0, 1, 1}, MTU: 1450, Controllers: []string{"tcp:127.0.0.1:7001"}}
+var setup = bridge.Setup{MAC: openflow.MAC{2, 0, 0, 0, 1, 1}, MTU: 1450, Controllers: []string{"ssl:127.0.0.1:7001"},
+	TLS: bridge.TLS{PrivateKey: "/nonexistent/key.pem", Certificate: "/nonexistent/cert.pem", CA: "/nonexistent/ca.pem"}}
 
 func base(listeners ...pipeline.Listener) bridge.Base {
 	meters, flows := pipeline.Base(pipeline.HostConfig{
@@ -125,7 +126,7 @@ func TestChangeOfControllersKeepsFlows(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := o.Flows("br-daoli")
-	for _, targets := range [][]string{{"tcp:127.0.0.1:7002", "tcp:127.0.0.1:7003"}, {"tcp:127.0.0.1:7004"}} {
+	for _, targets := range [][]string{{"ssl:127.0.0.1:7002", "ssl:127.0.0.1:7003"}, {"ssl:127.0.0.1:7004"}} {
 		if err := b.SetControllers(t.Context(), targets); err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +144,7 @@ func TestChangeOfControllersKeepsFlows(t *testing.T) {
 	if diff := cmp.Diff(sorted(before), sorted(o.Flows("br-daoli"))); diff != "" {
 		t.Errorf("flows changed with the controllers (-before +after):\n%s", diff)
 	}
-	for _, bad := range [][]string{nil, {"tcp:host:6653"}, {"ptcp:6653"}, {"tcp:1.2.3.4:6653 -- del-br br-daoli"}} {
+	for _, bad := range [][]string{nil, {"ssl:host:6653"}, {"ptcp:6653"}, {"tcp:1.2.3.4:6653"}, {"ssl:1.2.3.4:6653 -- del-br br-daoli"}} {
 		if err := b.SetControllers(t.Context(), bad); err == nil {
 			t.Errorf("SetControllers(%q) = nil; want an error", bad)
 		}

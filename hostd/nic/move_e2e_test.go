@@ -80,7 +80,8 @@ func (s *site) build(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.bridge.Ensure(t.Context(), bridge.Setup{MAC: openflow.MAC(up.MAC), MTU: up.MTU, Controllers: []string{"tcp:127.0.0.1:7001"}}); err != nil {
+	if err := s.bridge.Ensure(t.Context(), bridge.Setup{MAC: openflow.MAC(up.MAC), MTU: up.MTU, Controllers: []string{"ssl:127.0.0.1:7001"},
+		TLS: bridge.TLS{PrivateKey: "/nonexistent/key.pem", Certificate: "/nonexistent/cert.pem", CA: "/nonexistent/ca.pem"}}); err != nil {
 		t.Fatal(err)
 	}
 	meters, flows := pipeline.Base(pipeline.HostConfig{
