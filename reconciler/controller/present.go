@@ -55,7 +55,7 @@ func decisionOf(d policy.Decision) api.Decision {
 func (c *Controller) session(s *session.Session) api.Session {
 	out := api.Session{
 		ID: fmt.Sprintf("%#x", s.ID), From: endOf(s.Client), To: endOf(s.Server),
-		Proto: protoName(s.Proto), Port: int(s.Port), Decision: decisionOf(s.Decision), Opened: s.Opened,
+		Proto: protoName(s.Proto), Port: int(s.Port), Decision: decisionOf(*s.Decision), Opened: s.Opened,
 		Adopted: !s.Adopted.IsZero(), WirePorts: []int{},
 	}
 	for _, h := range s.Hops {
@@ -67,17 +67,13 @@ func (c *Controller) session(s *session.Session) api.Session {
 			out.WirePorts = append(out.WirePorts, int(w))
 		}
 	}
-	busy := s.Opened
 	for _, l := range s.Lanes {
 		out.Forward.Packets += l.Forward.Packets
 		out.Forward.Bytes += l.Forward.Bytes
 		out.Reply.Packets += l.Reply.Packets
 		out.Reply.Bytes += l.Reply.Bytes
-		if l.Busy.After(busy) {
-			busy = l.Busy
-		}
 	}
-	out.IdleSeconds = time.Since(busy).Seconds()
+	out.IdleSeconds = time.Since(s.Busy()).Seconds()
 	return out
 }
 

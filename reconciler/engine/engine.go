@@ -34,8 +34,9 @@ type Engine struct {
 	redraws   map[uint64]*redrawing   // by cookie of the new session
 	lastToken uint64
 	spare     spare
-	lifted    session.Packet // by the PacketIn of this Step
-	count     Counters       // but for those below
+	room      [2]*openflow.Batch // of what install sends: sessions have two hops at most
+	lifted    session.Packet     // by the PacketIn of this Step
+	count     Counters           // but for those below
 	outcomes  tally[Outcome]
 	reasons   tally[policy.Reason]
 }

@@ -57,7 +57,7 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 // after it got the packet, which leaves with the last batch, so answers find
 // their flows; nothing waits for a barrier.
 func (e *Engine) install(ef session.Install) []Effect {
-	bs := make(batches, 0, 2) // most sessions have two hops
+	bs := batches(e.room[:0])
 	path := ef.Session.Path(ef.Lane)
 	for i, h := range ef.Session.Hops {
 		b := e.spare.take(h.DPID)
@@ -69,7 +69,9 @@ func (e *Engine) install(ef session.Install) []Effect {
 	b.Packets = append(b.Packets, out)
 	e.outcomes.add(OutcomeAllow)
 	e.reasons.add(ef.Session.Decision.Reason)
-	return append(e.sendAll(bs), SessionOpened{ef.Session})
+	sends := e.sendAll(bs)
+	clear(e.room[:])
+	return append(sends, SessionOpened{ef.Session})
 }
 
 // removeLane deletes a lane's flows, and its guards if it was the last of its

@@ -68,7 +68,7 @@ func (t *Table) Adopt(now time.Time, claims []Claim) (Adoption, []Effect) {
 	var out []Effect
 	live := a.Adopted[:0]
 	for _, s := range a.Adopted {
-		s.Decision = t.pol.Decide(now, s.query())
+		s.Decision = t.shared(t.pol.Decide(now, s.query()))
 		if s.Decision.Verdict == policy.Allow {
 			t.watch(s)
 			live = append(live, s)
@@ -134,8 +134,8 @@ func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.End
 	if c.Set.Mask == 0xffff {
 		s.Granularity = spec.PerConnection
 	}
-	l := newLane(s, c.Set, wireLabel(c.Label))
-	l.Opened, l.Busy, l.polled, l.Forward = now.Add(-c.Age), now, now, c.Count
+	l := newLane(now, s, c.Set, wireLabel(c.Label))
+	l.opened, l.Forward = l.opened-age(c.Age), c.Count
 	l.seen[0].forward = c.Count.Packets
 	t.putLane(s, l)
 	t.watch(s)
@@ -145,7 +145,7 @@ func (t *Table) adoptLane(now time.Time, c *Claim, client, server *inventory.End
 func (t *Table) addAdopted(now time.Time, k Key, c *Claim, client, server *inventory.Endpoint) *Session {
 	s := &Session{
 		ID: c.Cookie, Client: client, Server: server, Proto: k.Proto, Port: k.Port, Opened: now.Add(-c.Age), Adopted: now,
-		Bridged: bridged(client, server),
+		Bridged: bridged(client, server), Decision: new(policy.Decision), // until it is judged
 	}
 	vpc := t.snap.Net.VPCs[client.VPC]
 	s.Granularity, s.idle = granularity(vpc, k.Proto), idleAge(vpc, k.Proto, k.Port)

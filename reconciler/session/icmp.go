@@ -69,7 +69,7 @@ func (t *Table) labelled(p pair, dir Direction, label, clientPort uint16) (onWir
 		return onWire{}, false
 	}
 	l := s.laneOnWire(wireLabel(label), clientPort)
-	if l == nil || !s.CrossHost() || s.pair() != p || (p.proto != uint32(packet.ICMP) && l.label != wireLabel(label)) {
+	if l == nil || !s.CrossHost() || s.pair() != p || (p.proto != packet.ICMP && l.label != wireLabel(label)) {
 		return onWire{}, false
 	}
 	return onWire{s, l, dir, clientPort}, true

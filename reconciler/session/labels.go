@@ -30,12 +30,12 @@ func (r labelRange) share() int { return max(r.count/8, 128) }
 // pair is two hosts' IPv4 addresses in an order, and a protocol: what a label is
 // unique in.
 type pair struct {
-	from, to uint32
-	proto    uint32 // the protocol's number
+	hosts uint64
+	proto packet.Proto
 }
 
 func pairOf(from, to netip.Addr, proto packet.Proto) pair {
-	return pair{number(from), number(to), uint32(proto)}
+	return pair{uint64(number(from))<<32 | uint64(number(to)), proto}
 }
 
 // number is an IPv4 address as a number; 0 of what is none.
@@ -57,20 +57,15 @@ type owner struct {
 // stands for one owner at a time.
 type labels struct {
 	wire labelRange
-	by   map[pair]*ledger
+	by   [256]map[uint64]*ledger // by protocol and hosts
 }
 
 // ledger says who has which label of a pair.
 type ledger struct {
-	grants map[wireLabel]grant
-	held   map[inventory.AddrID]int // labels that a client holds, or that rest after it
-	full   time.Time                // no label is looked for before
-}
-
-// grant is a label that a session has, or had: one of the two is set.
-type grant struct {
-	session *Session
-	resting *resting
+	owned   map[wireLabel]*Session
+	resting map[wireLabel]*resting   // labels that were given back; none that is owned
+	held    map[inventory.AddrID]int // labels that a client holds, or that rest after it
+	full    time.Time                // no label is looked for before
 }
 
 // resting is whose a label was that was given back: nobody else's before free.
@@ -80,10 +75,10 @@ type resting struct {
 	free   time.Time
 }
 
-func newLabels(wire labelRange) *labels { return &labels{wire: wire, by: make(map[pair]*ledger)} }
+func newLabels(wire labelRange) *labels { return &labels{wire: wire} }
 
 func (l *labels) rangeOf(p pair) labelRange {
-	if p.proto == uint32(packet.ICMP) {
+	if p.proto == packet.ICMP {
 		return icmpTags
 	}
 	return l.wire
@@ -99,15 +94,14 @@ func (l *labels) take(now time.Time, s *Session, low bool, busy func(wireLabel) 
 	r, of := l.rangeOf(p), l.ledger(p)
 	start, look := s.hash(low), r.count
 	if of.held[s.Client.AddrID] >= r.share() || now.Before(of.full) {
-		if look = 1; !of.grants[wireLabel(r.first+start%r.count)].resting.after(s, low) {
+		if look = 1; !of.resting[wireLabel(r.first+start%r.count)].after(s, low) {
 			return 0
 		}
 	}
 	for i := range look {
 		label := wireLabel(r.first + (start+i)%r.count)
-		g := of.grants[label]
-		if !g.taken(now, s, low) && !busy(label) {
-			of.grant(label, g, s)
+		if !of.taken(now, label, s, low) && !busy(label) {
+			of.grant(label, s)
 			return label
 		}
 	}
@@ -116,8 +110,12 @@ func (l *labels) take(now time.Time, s *Session, low bool, busy func(wireLabel) 
 }
 
 // taken reports whether a label is not a session's to take.
-func (g grant) taken(now time.Time, s *Session, low bool) bool {
-	return g.session != nil || (g.resting != nil && !g.resting.after(s, low) && now.Before(g.resting.free))
+func (l *ledger) taken(now time.Time, label wireLabel, s *Session, low bool) bool {
+	if l.owned[label] != nil {
+		return true
+	}
+	r := l.resting[label]
+	return r != nil && !r.after(s, low) && now.Before(r.free)
 }
 
 // claim gives s a label that it has already in the switches; false if another
@@ -128,35 +126,39 @@ func (l *labels) claim(p pair, label wireLabel, s *Session) bool {
 		return false
 	}
 	of := l.ledger(p)
-	g := of.grants[label]
-	if g.session != nil {
+	if of.owned[label] != nil {
 		return false
 	}
-	of.grant(label, g, s)
+	of.grant(label, s)
 	return true
 }
 
 func (l *labels) ledger(p pair) *ledger {
-	of := l.by[p]
+	of := l.by[p.proto][p.hosts]
 	if of == nil {
-		of = &ledger{grants: make(map[wireLabel]grant), held: make(map[inventory.AddrID]int)}
-		l.by[p] = of
+		of = &ledger{owned: make(map[wireLabel]*Session), resting: make(map[wireLabel]*resting), held: make(map[inventory.AddrID]int)}
+		if l.by[p.proto] == nil {
+			l.by[p.proto] = make(map[uint64]*ledger)
+		}
+		l.by[p.proto][p.hosts] = of
 	}
 	return of
 }
 
-// grant gives s a label, with which it was as in was.
-func (l *ledger) grant(label wireLabel, was grant, s *Session) {
-	if was.resting != nil {
-		l.rested(label, was.resting)
-	}
-	l.grants[label] = grant{session: s}
+// grant gives s a label that nobody owns.
+func (l *ledger) grant(label wireLabel, s *Session) {
+	l.rested(label)
+	l.owned[label] = s
 	l.held[s.Client.AddrID]++
 }
 
-// rested ends a label's rest.
-func (l *ledger) rested(label wireLabel, r *resting) {
-	delete(l.grants, label)
+// rested ends a label's rest, if it rests.
+func (l *ledger) rested(label wireLabel) {
+	r := l.resting[label]
+	if r == nil {
+		return
+	}
+	delete(l.resting, label)
 	if l.held[r.client]--; l.held[r.client] == 0 {
 		delete(l.held, r.client)
 	}
@@ -167,24 +169,27 @@ func (r *resting) after(s *Session, low bool) bool { return r != nil && r.owner 
 
 // release gives a label back; it rests before somebody else gets it.
 func (l *labels) release(now time.Time, p pair, label wireLabel) {
-	of := l.by[p]
-	if of == nil || of.grants[label].session == nil {
+	of := l.by[p.proto][p.hosts]
+	if of == nil || of.owned[label] == nil {
 		return
 	}
-	s := of.grants[label].session
-	of.grants[label] = grant{resting: &resting{owner{s.Key(), label == s.low}, s.Client.AddrID, now.Add(labelRest)}}
+	s := of.owned[label]
+	delete(of.owned, label)
+	of.resting[label] = &resting{owner{s.Key(), label == s.low}, s.Client.AddrID, now.Add(labelRest)}
 }
 
 // forget drops what no longer matters, so that memory follows what lives.
 func (l *labels) forget(now time.Time) {
-	for p, of := range l.by {
-		for label, g := range of.grants {
-			if g.resting != nil && !now.Before(g.resting.free) {
-				of.rested(label, g.resting)
+	for _, by := range &l.by {
+		for hosts, of := range by {
+			for label, r := range of.resting {
+				if !now.Before(r.free) {
+					of.rested(label)
+				}
 			}
-		}
-		if len(of.grants) == 0 && !now.Before(of.full) {
-			delete(l.by, p)
+			if len(of.owned) == 0 && len(of.resting) == 0 && !now.Before(of.full) {
+				delete(by, hosts)
+			}
 		}
 	}
 }
@@ -192,11 +197,11 @@ func (l *labels) forget(now time.Time) {
 // find returns the live session that a label stands for, or nil: one that is
 // being cut holds its label, but nothing more of it may be delivered.
 func (l *labels) find(p pair, label wireLabel) *Session {
-	of := l.by[p]
+	of := l.by[p.proto][p.hosts]
 	if of == nil {
 		return nil
 	}
-	if s := of.grants[label].session; s != nil && !s.ended {
+	if s := of.owned[label]; s != nil && !s.ended {
 		return s
 	}
 	return nil

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"time"
+
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/packet"
 )
@@ -46,14 +48,15 @@ func (s *Session) laneOfSet(set PortSet) *Lane {
 	return nil
 }
 
-// newLane returns a lane for a session; its first one is part of it.
-func newLane(s *Session, set PortSet, label wireLabel) *Lane {
+// newLane returns a lane for a session, opened now; its first one is part of it.
+func newLane(now time.Time, s *Session, set PortSet, label wireLabel) *Lane {
 	l := &s.first.lane
 	if s.first.taken {
 		l = new(Lane)
 	}
 	s.first.taken = true
-	l.Set, l.label = set, label
+	at := s.age(now)
+	l.Set, l.label, l.opened, l.busy, l.polled, l.installed = set, label, at, at, at, never
 	return l
 }
 

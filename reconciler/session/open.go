@@ -101,10 +101,11 @@ func (t *Table) continued(now time.Time, s *Session, dir Direction, p *Packet) E
 		}
 	}
 	d := Delivery{Session: s, Lane: lane, Packet: p, Direction: dir, WireHop: -1}
-	if now.Sub(lane.installed) < reinstallAfter {
+	at := s.age(now)
+	if time.Duration(at-lane.installed) < reinstallAfter {
 		return Deliver{d}
 	}
-	lane.installed, lane.ending = now, false
+	lane.installed, lane.ending = at, false
 	return Install{d}
 }
 
@@ -258,13 +259,23 @@ func (t *Table) open(now time.Time, r *admission.Result, packets []*Packet) []Ef
 
 func (t *Table) add(now time.Time, r *admission.Result) *Session {
 	s := &Session{
-		ID: t.nextCookie(), Client: r.Client, Server: r.Server, Proto: r.Proto, Port: r.Port, Decision: r.Decision, Opened: now,
+		ID: t.nextCookie(), Client: r.Client, Server: r.Server, Proto: r.Proto, Port: r.Port, Decision: t.shared(r.Decision), Opened: now,
 		Bridged: bridged(r.Client, r.Server),
 	}
 	vpc := t.snap.VPCOf(r.Client)
 	s.Granularity, s.idle = granularity(vpc, s.Proto), idleAge(vpc, s.Proto, s.Port)
 	t.enter(s)
 	return s
+}
+
+// shared returns a decision that sessions share: they are mostly opened by the same
+// few rules.
+func (t *Table) shared(d policy.Decision) *policy.Decision {
+	if t.decision == nil || *t.decision != d {
+		own := d // allocated only here
+		t.decision = &own
+	}
+	return t.decision
 }
 
 func (t *Table) enter(s *Session) {
@@ -326,8 +337,7 @@ func (t *Table) addLane(now time.Time, s *Session, port uint16) *Lane {
 			return nil
 		}
 	}
-	l := newLane(s, set, label)
-	l.Opened, l.Busy = now, now
+	l := newLane(now, s, set, label)
 	t.putLane(s, l)
 	return l
 }

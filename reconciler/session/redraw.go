@@ -67,9 +67,9 @@ func (t *Table) redraw(now time.Time, s *Session) []Effect {
 			t.freeLanes(n.Client, len(n.Lanes))
 			return t.close(now, s, EndLabels)
 		}
-		l := newLane(&n, old.Set, label)
-		l.Opened, l.Busy, l.Forward, l.Reply = old.Opened, old.Busy, old.Forward, old.Reply
-		l.installed, l.polled, l.answered = now, old.polled, old.answered
+		l := newLane(now, &n, old.Set, label)
+		l.opened, l.busy, l.Forward, l.Reply = old.opened, old.busy, old.Forward, old.Reply
+		l.installed, l.polled, l.answered = n.age(now), old.polled, old.answered
 		t.putLane(&n, l)
 	}
 	t.enter(&n)

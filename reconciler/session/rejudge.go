@@ -47,7 +47,7 @@ func (t *Table) rejudge(now time.Time, s *Session) []Effect {
 	}
 	s.Client, s.Server = client, server
 	s.idle = idleAge(t.snap.Net.VPCs[client.VPC], s.Proto, s.Port)
-	if s.Decision = t.pol.Decide(now, s.query()); s.Decision.Verdict != policy.Allow {
+	if s.Decision = t.shared(t.pol.Decide(now, s.query())); s.Decision.Verdict != policy.Allow {
 		t.forbid(now, s)
 		return t.cut(now, s, EndPolicy)
 	}
@@ -135,7 +135,7 @@ func (t *Table) counted(now time.Time, ev Counted) {
 		seen, total = &l.seen[ev.Hop].reply, &l.Reply
 	}
 	if ev.Count.Packets != *seen {
-		*seen, l.Busy = ev.Count.Packets, now
+		*seen, l.busy = ev.Count.Packets, s.age(now)
 	}
 	if ev.Direction == Reply && ev.Count.Packets > 1 {
 		l.answered = true
@@ -143,7 +143,7 @@ func (t *Table) counted(now time.Time, ev Counted) {
 	if ev.Hop == 0 {
 		*total = ev.Count
 	}
-	l.polled, l.ending = now, l.ending || ev.Ending
+	l.polled, l.ending = s.age(now), l.ending || ev.Ending
 	if s.past(l) != "" {
 		t.watched[s] = true
 	}
@@ -198,12 +198,12 @@ func (s *Session) old() bool {
 
 // past returns why a lane's time is over, or "".
 func (s *Session) past(l *Lane) EndReason {
-	switch quiet := l.polled.Sub(l.Busy); {
+	switch quiet := time.Duration(l.polled - l.busy); {
 	case l.ending && quiet > closedAge:
 		return EndClosed
 	case quiet > s.idle:
 		return EndIdle
-	case s.Proto == packet.TCP && !l.answered && l.polled.Sub(s.since(l)) > halfOpenAge:
+	case s.Proto == packet.TCP && !l.answered && time.Duration(l.polled-s.since(l)) > halfOpenAge:
 		return EndHalfOpen
 	}
 	return ""
@@ -236,12 +236,7 @@ func (t *Table) age(now time.Time, s *Session) []Effect {
 
 // since is from when on a lane's server may be expected to have answered, as far
 // as this controller can know.
-func (s *Session) since(l *Lane) time.Time {
-	if s.Adopted.After(l.Opened) {
-		return s.Adopted
-	}
-	return l.Opened
-}
+func (s *Session) since(l *Lane) age { return max(l.opened, s.age(s.Adopted)) }
 
 // releaseHeld denies what was held for a sender that never became known.
 func (t *Table) releaseHeld(now time.Time) []Effect {

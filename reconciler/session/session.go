@@ -7,6 +7,7 @@
 package session
 
 import (
+	"math"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
@@ -30,8 +31,8 @@ type Session struct {
 	ID             uint64 // cookie of all its flows, on all its hops
 	Client, Server *inventory.Endpoint
 	Proto          packet.Proto
-	Port           uint16 // the server's; for ICMP the type
-	Decision       policy.Decision
+	Port           uint16           // the server's; for ICMP the type
+	Decision       *policy.Decision // shared; nobody changes it
 	Granularity    spec.Granularity
 	Bridged        bool // one subnet: looks like L2, the TTL is kept
 	Lanes          []*Lane
@@ -61,20 +62,38 @@ func (s *Session) Key() Key { return keyOf(s.Client, s.Server, s.Proto, s.Port) 
 // Lane is the flows of a session for one set of client ports, along one path
 // (Session.Path): three flows on each of two hosts, two on one host.
 type Lane struct {
-	Set    PortSet
-	Opened time.Time
-	Busy   time.Time // when its flows last took packets, as far as polls saw
+	Set PortSet
 
 	Forward, Reply Count // at the client's switch
 
-	ending    bool      // the switches saw a FIN or RST of its one connection
-	label     wireLabel // on its wire leg, if it has one
-	installed time.Time // when its flows were last sent to the switches
-	polled    time.Time // when its flows were last counted
+	opened    age
+	busy      age // when its flows last took packets, as far as polls saw
+	installed age // when its flows were last sent to the switches
+	polled    age // when its flows were last counted
 	seen      [maxHops]hopCount
+	label     wireLabel // on its wire leg, if it has one
+	ending    bool      // the switches saw a FIN or RST of its one connection
 	// answered is set once a server went on after its first answer, which may have
 	// been a reset. A lane that ends too early is made again by its next packet.
 	answered bool
+}
+
+// age is a time as that since the session was opened, which takes a third of the
+// room and nothing to scan for the garbage collector.
+type age time.Duration
+
+// never is an age before all others.
+const never age = math.MinInt64 / 2
+
+func (s *Session) age(at time.Time) age { return age(at.Sub(s.Opened)) }
+
+// Busy returns when the session's flows last took packets, as far as polls saw.
+func (s *Session) Busy() time.Time {
+	var last age
+	for _, l := range s.Lanes {
+		last = max(last, l.busy)
+	}
+	return s.Opened.Add(time.Duration(last))
 }
 
 // Count is what flows counted.

@@ -49,6 +49,8 @@ type Table struct {
 	pol     admission.Policy
 	memory  *admission.Memory // of pol
 
+	decision *policy.Decision // the last that allowed a session
+
 	byID      register
 	watched   map[*Session]bool // live ones that time may do something to, and some more
 	clients   []*client         // by AddrID

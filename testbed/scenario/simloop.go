@@ -106,7 +106,7 @@ func (s *Sim) perform(effects []engine.Effect) {
 func (s *Sim) record(ef engine.Effect) {
 	switch ef := ef.(type) {
 	case engine.SessionOpened:
-		s.note("decision %s", decisionText(ef.Session.Decision))
+		s.note("decision %s", decisionText(*ef.Session.Decision))
 	case engine.SessionEnded:
 		s.note("session ended why=%s %s", ef.Why, keyText(ef.Session))
 	case engine.PacketDenied:

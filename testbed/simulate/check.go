@@ -37,7 +37,7 @@ func (k *controller) checkSession(s *session.Session) {
 		return
 	}
 	if !v.revision.allows(v.at, whoOf(a), whoOf(b), s.Proto, s.Port) && !v.revision.allows(k.now, whoOf(a), whoOf(b), s.Proto, s.Port) {
-		k.fail(RuleSession, "session %s lives by %+v, which %s denies at %s", sessionText(s), s.Decision, v.revision.name, v.at)
+		k.fail(RuleSession, "session %s lives by %+v, which %s denies at %s", sessionText(s), *s.Decision, v.revision.name, v.at)
 	}
 }
 

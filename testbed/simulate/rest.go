@@ -369,6 +369,12 @@ func remembered(v reflect.Value, name string) string {
 		if v.Len() > 0 {
 			return fmt.Sprintf("%d of %s", v.Len(), name)
 		}
+	case reflect.Array:
+		for i := range v.Len() {
+			if left := remembered(v.Index(i), name); left != "" {
+				return left
+			}
+		}
 	case reflect.Slice:
 		n := 0
 		for i := range v.Len() {
