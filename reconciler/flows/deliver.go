@@ -62,7 +62,8 @@ func Deliver(d *session.Delivery, path *session.Path) (dpid uint64, out openflow
 	}
 }
 
-// Drop returns the flow that stands for a denial for DenyTimeout seconds. It
+// Drop returns the flow that stands for a denial for DenyTimeout seconds, one of
+// all ports for ScanTimeout. It
 // lies below the session flows, so that it cannot cut what they carry; of TCP it
 // takes only what opens, since other segments may be of a session that the
 // switch lost.
@@ -81,8 +82,12 @@ func Drop(d *session.Drop, cookie uint64) openflow.Flow {
 	default:
 		m.L4Dst = openflow.Exact(h.DstPort)
 	}
+	timeout := pipeline.DenyTimeout
+	if d.AllPorts {
+		m.L4Dst, timeout = openflow.Bits[uint16]{}, pipeline.ScanTimeout
+	}
 	return openflow.Flow{
 		Table: pipeline.TableSession, Priority: pipeline.PrioDeny, Cookie: cookie,
-		HardTimeout: pipeline.DenyTimeout, Match: m,
+		HardTimeout: timeout, Match: m,
 	}
 }

@@ -184,8 +184,42 @@ func TestDropsEndTogether(t *testing.T) {
 	ask := tab.Step(world.Start, session.PacketArrived{Packet: &session.Packet{DPID: 1, InPort: from.Port, Headers: h}})[0].(session.Decide)
 	for _, ef := range tab.Step(world.Start, session.Decided{Ask: ask, Result: admission.Decide(ask.Snapshot, ask.Policy, world.Start, ask.Request)}) {
 		if d, ok := ef.(session.InstallDrop); ok {
-			if got, want := d.Drop.Expires.Sub(world.Start), time.Duration(flows.Drop(d.Drop, 0).HardTimeout)*time.Second; got != want {
-				t.Errorf("the table believes %s, the flow stands %s", got, want)
+			checkDropEnds(t, d.Drop)
+			return
+		}
+	}
+	t.Error("no drop was installed")
+}
+
+func checkDropEnds(t *testing.T, d *session.Drop) {
+	t.Helper()
+	if got, want := d.Expires.Sub(world.Start), time.Duration(flows.Drop(d, 0).HardTimeout)*time.Second; got != want {
+		t.Errorf("the table believes %s, the flow stands %s", got, want)
+	}
+}
+
+// TestScanIsDroppedWhateverThePort holds what the flow of a scan takes: openers
+// of the pair, for as long as the table believes.
+func TestScanIsDroppedWhateverThePort(t *testing.T) {
+	w := world.New()
+	snap := w.Snapshot()
+	tab := session.NewTable(session.Config{WireFirst: 16384, WireCount: 8192})
+	tab.Step(world.Start, session.Revised{Snapshot: snap, Policy: w.AllowAll("r1")})
+	from, to := snap.EndpointByName(inventory.EndpointRef{VPC: "acme/prod", Name: "web1"}), snap.EndpointByName(inventory.EndpointRef{VPC: "acme/prod", Name: "web2"})
+	h := packet.Headers{EthSrc: from.MAC, EthType: 0x800, TTL: 64, Src: from.IP, Dst: to.IP, Proto: packet.TCP, SrcPort: 40000, Flags: packet.SYN}
+	for h.DstPort = 1; h.DstPort < 1000; h.DstPort++ {
+		ask := tab.Step(world.Start, session.PacketArrived{Packet: &session.Packet{DPID: 1, InPort: from.Port, Headers: h}})[0].(session.Decide)
+		for _, ef := range tab.Step(world.Start, session.Decided{Ask: ask, Result: admission.Decide(ask.Snapshot, ask.Policy, world.Start, ask.Request)}) {
+			d, ok := ef.(session.InstallDrop)
+			if !ok {
+				continue
+			}
+			checkDropEnds(t, d.Drop)
+			f := flows.Drop(d.Drop, 0)
+			want := flows.Drop(&session.Drop{Request: d.Drop.Request}, 0)
+			want.HardTimeout, want.Match.L4Dst = f.HardTimeout, f.Match.L4Dst
+			if f != want || f.Match.L4Dst.Mask != 0 {
+				t.Errorf("flow %s; want %s", f, want)
 			}
 			return
 		}

@@ -70,6 +70,10 @@ const (
 // DenyTimeout is how long a drop decision stays in the switch, in seconds.
 const DenyTimeout uint16 = 10
 
+// ScanTimeout is how long a flow stands, in seconds, that drops all which a client
+// would open to a server that it scans.
+const ScanTimeout uint16 = 1
+
 // FinTimeout is after how many seconds without packets the flows of one TCP
 // connection end in the switch once it has seen a FIN or RST of it. The controller
 // reads from their idle timeout that it has, and removes them before, see package

@@ -51,6 +51,7 @@ const (
 	ReasonEgressDefault   Reason = "egress-default"
 	ReasonProtocol        Reason = "protocol"
 	ReasonQuota           Reason = "quota"
+	ReasonScan            Reason = "scan" // too many new sessions at once to one server
 	ReasonWirePorts       Reason = "wire-ports-exhausted"
 	ReasonUnsupported     Reason = "unsupported"
 	ReasonLink            Reason = "link"

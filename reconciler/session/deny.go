@@ -50,15 +50,25 @@ func (t *Table) cacheDrop(now time.Time, r admission.Result, req admission.Reque
 	if !droppable(h) {
 		return nil
 	}
-	d := &Drop{ID: t.lastID + 1, Request: req, Result: r, Expires: now.Add(dropTTL)}
-	k := d.key()
-	if t.drops[k] != nil || t.dropsAt[k.at] >= maxDropsPerPort {
+	d := &Drop{Request: req, Result: r, Expires: now.Add(dropTTL)}
+	if !t.keepDrop(d) {
 		return nil
 	}
+	return d
+}
+
+// keepDrop numbers a drop and takes note of it, unless it stands already or its
+// port has as many as one may have.
+func (t *Table) keepDrop(d *Drop) bool {
+	k := d.key()
+	if t.drops[k] != nil || t.dropsAt[k.at] >= maxDropsPerPort {
+		return false
+	}
 	t.lastID++
+	d.ID = t.lastID
 	t.drops[k], t.dropIDs[d.ID] = d, true
 	t.dropsAt[k.at]++
-	return d
+	return true
 }
 
 // droppable reports whether a drop flow may stand for the packet: for a TCP
@@ -76,7 +86,11 @@ func droppable(h *packet.Headers) bool {
 
 func (d *Drop) key() dropKey {
 	h := &d.Request.Headers
-	return dropKey{portKey{d.Request.DPID, d.Request.InPort}, h.Src, h.Dst, h.Proto, d.Result.Port}
+	k := dropKey{portKey{d.Request.DPID, d.Request.InPort}, h.Src, h.Dst, h.Proto, d.Result.Port, d.AllPorts}
+	if d.AllPorts {
+		k.port = 0
+	}
+	return k
 }
 
 func (t *Table) forgetDrop(d *Drop) {
@@ -96,6 +110,9 @@ func (t *Table) Dropping(id uint32) bool { return t.dropIDs[id] }
 func (t *Table) rejudgeDrops(now time.Time) []Effect {
 	var out []Effect
 	for _, d := range t.sortedDrops() {
+		if d.AllPorts {
+			continue // no decision's, and gone in a second
+		}
 		r := admission.Decide(t.snap, t.pol, now, d.Request)
 		if r.Decision.Verdict != policy.Drop || r.Client == nil {
 			t.forgetDrop(d)

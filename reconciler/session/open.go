@@ -241,6 +241,9 @@ func (t *Table) open(now time.Time, r *admission.Result, packets []*Packet) []Ef
 	}
 	s := t.between(r.Client, r.Server, r.Proto, r.Port)
 	if s == nil {
+		if t.scanning(now, r.Client, r.Server) {
+			return append(out, t.scanned(now, r, packets)...)
+		}
 		if t.overQuota(now, r.Client) {
 			over := *r
 			over.Decision = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonQuota, Revision: r.Decision.Revision}

@@ -165,6 +165,7 @@ func (t *Table) tick(now time.Time) []Effect {
 	out = append(out, t.redrawIntruded(now)...)
 	out = append(out, t.expireDrops(now)...)
 	t.labels.forget(now)
+	t.sweepOpenings(now)
 	return append(out, t.releaseHeld(now)...)
 }
 

@@ -125,6 +125,9 @@ type Drop struct {
 	Request admission.Request
 	Result  admission.Result
 	Expires time.Time
+	// AllPorts says that it stands for all packets that would open a session of the
+	// protocol from the one address to the other.
+	AllPorts bool
 }
 
 // Packet is a lifted packet. Nobody changes it as long as the effects of its

@@ -25,6 +25,7 @@ const (
 	holdUnknown     = 500 * time.Millisecond // how long those are held
 	maxDropsPerPort = 256                    // drop flows at one endpoint's port
 	dropTTL         = 10 * time.Second       // pipeline.DenyTimeout; flows' test compares them
+	scanTTL         = time.Second            // pipeline.ScanTimeout, likewise
 	reinstallAfter  = time.Second            // so long are a lane's flows on their way
 	halfOpenAge     = 10 * time.Second
 	closedAge       = 30 * time.Second // after FIN or RST, if nothing follows
@@ -52,9 +53,11 @@ type Table struct {
 	decision *policy.Decision // the last that allowed a session
 
 	byID      register
-	watched   map[*Session]bool // live ones that time may do something to, and some more
-	clients   []*client         // by AddrID
-	tenants   []tenant          // by TenantID
+	watched   map[*Session]bool  // live ones that time may do something to, and some more
+	clients   []*client          // by AddrID
+	tenants   []tenant           // by TenantID
+	openings  map[couple]opening // of new sessions, lately
+	swept     time.Time          // openings, last
 	labels    *labels
 	closing   map[uint64]*closing // by token
 	lost      map[uint64]bool     // DPIDs of SwitchLost
@@ -99,6 +102,7 @@ type dropKey struct {
 	src, dst netip.Addr
 	proto    packet.Proto
 	port     uint16 // for ICMP the type
+	allPorts bool   // then port is 0
 }
 
 // closing is a session whose flows are being deleted: its labels are free when
@@ -114,7 +118,7 @@ type closing struct {
 func NewTable(c Config) *Table {
 	return &Table{
 		cookies: c.Cookies,
-		watched: make(map[*Session]bool),
+		watched: make(map[*Session]bool), openings: make(map[couple]opening),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), intruded: make(map[uint64]bool), disowned: make(map[uint64]bool), forbidden: newForbidden(),
 		pending: make(map[pendingKey]*pending), tickets: make(map[uint64]pendingKey),

@@ -14,7 +14,7 @@ import (
 // denied takes note of denials that the organisation is not the reason of.
 func (k *controller) denied(ef engine.PacketDenied) {
 	k.stats.Denied++
-	if ef.Result.Decision.Reason == policy.ReasonWirePorts {
+	if r := ef.Result.Decision.Reason; r == policy.ReasonWirePorts || r == policy.ReasonScan {
 		k.drops = true
 	}
 	if k.tracing() {
