@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
-	"github.com/daolinet/daolinet/reconciler/controller"
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/openflow"
@@ -121,7 +120,6 @@ func (l *engineLoad) lift(c *core, n int) {
 // FlowMods' bytes of both hosts out, with the decision in the policy's cache, by
 // CPU time with that of the garbage collector.
 func measureEngine(ctx context.Context, e *Env) ([]Value, error) {
-	controller.TuneGC() // as the controller's process has it
 	load, err := newEngineLoad()
 	if err != nil {
 		return nil, err

@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/controller"
 	"github.com/daolinet/daolinet/testbed/netns"
 )
 
@@ -161,7 +163,12 @@ func Run(ctx context.Context, o Options) (rows []Row, err error) {
 // patience bounds a measurement, so that one which hangs stops no other.
 const patience = 3 * time.Minute
 
+// within runs a measurement with the collector's pace of a controller's process,
+// and without what those before it left on the heap: else it would pay for
+// marking that again and again.
 func (m *Measurement) within(ctx context.Context, e *Env) ([]Value, error) {
+	controller.TuneGC()
+	debug.FreeOSMemory()
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not measured within %s", patience))
 	defer cancel()
 	return m.Run(ctx, e)
