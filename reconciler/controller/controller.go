@@ -64,6 +64,7 @@ type Controller struct {
 	// Owned by the loop.
 	engine   *engine.Engine
 	switches map[uint64]*link
+	queued   []*link // that have batches to be flushed
 	hosts    map[uint64]*hostlink.Conn
 	revision api.RevisionStatus
 	saver    *leaseFile

@@ -16,6 +16,7 @@ import (
 type link struct {
 	sw     *ofswitch.Switch
 	cancel context.CancelFunc // ends its poller
+	queued bool               // it is in Controller.queued
 }
 
 // allFlows selects every flow of a switch.
@@ -29,7 +30,7 @@ type switchHandler Controller
 func (h *switchHandler) SwitchUp(sw *ofswitch.Switch) {
 	c := (*Controller)(h)
 	ctx, cancel := context.WithCancel(c.ctx)
-	l := &link{sw, cancel}
+	l := &link{sw: sw, cancel: cancel}
 	if !c.do(func() { c.switches[sw.DPID()] = l }) {
 		cancel()
 		return

@@ -27,7 +27,7 @@ const (
 const (
 	callsARound   = 64
 	answersARound = 64
-	packetsARound = 16
+	packetsARound = 64
 )
 
 // workEach is how many questions wait for each decider in no fair order any more,

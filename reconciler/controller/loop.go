@@ -40,6 +40,7 @@ func (c *Controller) round(tick <-chan time.Time) bool {
 		c.step(engine.PacketIn{DPID: l.DPID, In: l.In})
 		served = true
 	}
+	c.flush()
 	return served
 }
 
@@ -76,11 +77,13 @@ func (c *Controller) wait(ctx context.Context, tick <-chan time.Time) {
 	case work <- first:
 		c.asks.taken()
 	}
+	c.flush()
 }
 
 // tick lets time pass, and writes what the log has left to say of it.
 func (c *Controller) tick(time.Time) {
 	c.step(engine.Tick{})
+	c.flush()
 	now := time.Now()
 	c.logDenials(now)
 	if now.Sub(c.dropsLogged) < time.Second {
@@ -115,6 +118,7 @@ func (c *Controller) step(ev engine.Event) {
 // call runs what do or ask brought.
 func (c *Controller) call(f func()) {
 	defer c.recovered(func() string { return "call" })
+	defer c.flush() // one may be long, like an audit
 	f()
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/hostlink"
+	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/session"
 )
 
@@ -16,12 +17,7 @@ func (c *Controller) perform(effects []engine.Effect) {
 	for _, ef := range effects {
 		switch ef := ef.(type) {
 		case engine.Send:
-			if l := c.switches[ef.Batch.DPID]; l != nil {
-				if err := l.sw.Send(*ef.Batch); err != nil {
-					c.logUnsent(ef.Batch.DPID, err)
-				}
-				c.engine.Recycle(ef.Batch) // Send has encoded it
-			}
+			c.send(ef.Batch)
 		case engine.Decide:
 			c.asks.add(ef.Ask)
 		case engine.Ack:
@@ -36,6 +32,31 @@ func (c *Controller) perform(effects []engine.Effect) {
 			c.record(ef)
 		}
 	}
+}
+
+// send queues a batch for its switch, if that is there, until flush.
+func (c *Controller) send(b *openflow.Batch) {
+	l := c.switches[b.DPID]
+	if l == nil {
+		return
+	}
+	if err := l.sw.Queue(*b); err != nil {
+		c.logUnsent(b.DPID, err)
+	} else if !l.queued {
+		l.queued = true
+		c.queued = append(c.queued, l)
+	}
+	c.engine.Recycle(b) // Queue has encoded it
+}
+
+// flush sends what was queued for all switches: what several events have for one
+// of them leaves in one piece.
+func (c *Controller) flush() {
+	for i, l := range c.queued {
+		l.sw.Flush()
+		l.queued, c.queued[i] = false, nil
+	}
+	c.queued = c.queued[:0]
 }
 
 func (c *Controller) ack(a engine.Ack) {

@@ -19,7 +19,8 @@ type Switch struct {
 	remote string
 	dpid   uint64 // set by the handshake, before anybody else knows the Switch
 
-	in *bufio.Reader // the reader goroutine's
+	in  *bufio.Reader // the reader goroutine's
+	now *instant      // writes what the socket takes at once; nil: conn has no socket
 
 	// What the reader goroutine logs, each kind for itself: a flood of one must not
 	// hide another.
@@ -37,7 +38,10 @@ type Switch struct {
 	mu      sync.Mutex // guards the fields below
 	err     error      // why the connection ends
 	xid     uint32     // of the next message
-	out     []byte     // whole messages for the writer
+	out     []byte     // whole messages to be written
+	left    []byte     // what a Flush began to write: goes before out
+	writing bool       // somebody took bytes to write, and nobody else may until they are
+	spare   []byte     // an empty buffer to take out's place, or nil
 	pending pendingBatches
 	stats   map[uint32]*statsRequest // by xid
 }
@@ -48,6 +52,7 @@ func newSwitch(cfg *Config, conn net.Conn) *Switch {
 		conn:    conn,
 		remote:  conn.RemoteAddr().String(),
 		in:      bufio.NewReaderSize(conn, readBuffer),
+		now:     newInstant(conn),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 		wake:    make(chan struct{}, 1),
@@ -88,7 +93,7 @@ func (s *Switch) failLocked(err error) {
 		return
 	}
 	s.err = err
-	s.out = nil
+	s.out, s.left = nil, nil
 	close(s.closing)
 }
 
@@ -107,24 +112,40 @@ func (s *Switch) cause() error {
 // without a Token, after Send. An error means that nothing of it was queued and
 // that the connection ends or has ended, or that the batch is for another switch.
 func (s *Switch) Send(b openflow.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.addLocked(&b)
+	if err == nil {
+		s.wakeLocked()
+	}
+	return err
+}
+
+// Queue is Send for one of several batches: they leave together by Flush, if not
+// before.
+func (s *Switch) Queue(b openflow.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addLocked(&b)
+}
+
+func (s *Switch) addLocked(b *openflow.Batch) error {
 	if b.DPID != s.dpid {
 		return fmt.Errorf("send to switch %s: batch is for %016x", s.name(), b.DPID)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.err != nil {
 		return fmt.Errorf("send to switch %s: %w", s.name(), s.err)
 	}
 	first := s.xid
 	s.xid += uint32(b.Messages())
-	s.out = openflow.AppendBatch(s.out, first, &b)
+	s.out = openflow.AppendBatch(s.out, first, b)
 	if b.Token != 0 {
 		s.out = openflow.AppendBarrierRequest(s.out, s.xid)
-		s.pending.add(pendingBatch{first: first, barrier: s.xid, batch: b})
+		s.pending.add(pendingBatch{first: first, barrier: s.xid, batch: *b})
 		s.xid++
 		s.boundPendingLocked()
 	}
-	s.wakeLocked()
+	s.boundQueueLocked()
 	if s.err != nil {
 		return fmt.Errorf("send to switch %s: %w", s.name(), s.err)
 	}
@@ -137,20 +158,22 @@ func (s *Switch) boundPendingLocked() {
 	}
 }
 
-// wakeLocked tells the writer that something was added to out, or ends the
-// connection when that is more than may wait.
-func (s *Switch) wakeLocked() {
-	if n := len(s.out); n > s.cfg.MaxQueued {
+// boundQueueLocked ends the connection when more waits than may.
+func (s *Switch) boundQueueLocked() {
+	if n := len(s.left) + len(s.out); n > s.cfg.MaxQueued {
 		s.failLocked(fmt.Errorf("%w: %d bytes wait", ErrOverflow, n))
-		return
 	}
+}
+
+// wakeLocked tells the writer that there is something to write.
+func (s *Switch) wakeLocked() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-// queue adds one message, which add appends with the xid it is given.
+// queue sends one message, which add appends with the xid it is given.
 func (s *Switch) queue(add func(b []byte, xid uint32) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,6 +182,7 @@ func (s *Switch) queue(add func(b []byte, xid uint32) []byte) {
 	}
 	s.out = add(s.out, s.xid)
 	s.xid++
+	s.boundQueueLocked()
 	s.wakeLocked()
 }
 

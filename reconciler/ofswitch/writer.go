@@ -18,7 +18,6 @@ const keepBuffer = 1 << 20
 func (s *Switch) write() {
 	echo := time.NewTicker(s.cfg.EchoInterval)
 	defer echo.Stop()
-	var spare []byte
 	for {
 		select {
 		case <-s.closing:
@@ -26,26 +25,74 @@ func (s *Switch) write() {
 		case <-echo.C:
 			s.keepAlive()
 		case <-s.wake:
-			b := s.take(spare)
-			if err := s.writeAll(b); err != nil {
+			if err := s.writeQueued(); err != nil {
 				s.fail(fmt.Errorf("write: %w", err))
 				return
-			}
-			spare = nil
-			if cap(b) <= keepBuffer {
-				spare = b[:0]
 			}
 		}
 	}
 }
 
-// take returns what is queued and leaves spare in its place.
-func (s *Switch) take(spare []byte) []byte {
+// writeQueued writes until nothing is queued.
+func (s *Switch) writeQueued() error {
+	for {
+		b := s.take()
+		if b == nil {
+			return nil
+		}
+		err := s.writeAll(b)
+		s.wrote(b, nil)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take returns what is to be written next, for its caller to write and nobody
+// else before wrote; nil when there is nothing, or somebody else is at it.
+func (s *Switch) take() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.out
-	s.out = spare
+	if s.writing || len(s.left)+len(s.out) == 0 {
+		return nil
+	}
+	s.writing = true
+	b := s.left
+	if s.left = nil; b == nil {
+		b, s.out, s.spare = s.out, s.spare, nil
+	}
 	return b
+}
+
+// wrote ends what take began with b, of which left is not written.
+func (s *Switch) wrote(b, left []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = false
+	switch {
+	case s.err != nil:
+	case len(left) > 0:
+		s.left = left
+	case cap(b) <= keepBuffer:
+		s.spare = b[:0]
+	}
+	if len(s.left)+len(s.out) > 0 {
+		s.wakeLocked()
+	}
+}
+
+// Flush sends what Queue queued. It never blocks: what the socket does not take
+// at once is the writer's.
+func (s *Switch) Flush() {
+	if s.now == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.wakeLocked()
+		return
+	}
+	if b := s.take(); b != nil {
+		s.wrote(b, s.now.write(b))
+	}
 }
 
 func (s *Switch) writeAll(b []byte) error {
@@ -59,7 +106,7 @@ func (s *Switch) writeAll(b []byte) error {
 		}
 		b = b[n:]
 	}
-	return nil
+	return s.conn.SetWriteDeadline(time.Time{}) // which would stop a Flush once it has passed
 }
 
 // keepAlive asks a switch that is silent for an echo, and ends the connection of
