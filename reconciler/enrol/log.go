@@ -8,27 +8,36 @@ import (
 	"github.com/daolinet/daolinet/reconciler/trust"
 )
 
-// refusalLog writes one line a second of each reason: anybody may connect, and a
-// flood of one reason hides no other.
+// linesASecond is how many lines a second the log has of each kind of refusal.
+const linesASecond = 5
+
+// refusalLog writes a few lines a second of each message and reason: anybody may
+// connect, and a flood of one kind hides no other.
 type refusalLog struct {
 	log *slog.Logger
 	mu  *sync.Mutex // guards the fields below
-	by  map[trust.Reason]*second
+	by  map[refusalKind]*second
+}
+
+type refusalKind struct {
+	message string // constant
+	reason  trust.Reason
 }
 
 type second struct {
-	next   time.Time
+	began  time.Time
+	lines  int
 	missed uint64
 }
 
 func newRefusalLog(log *slog.Logger) refusalLog {
-	return refusalLog{log: log, mu: new(sync.Mutex), by: map[trust.Reason]*second{}}
+	return refusalLog{log: log, mu: new(sync.Mutex), by: map[refusalKind]*second{}}
 }
 
 // refused logs that somebody was not trusted, and why.
 func (l *refusalLog) refused(message, peer, host string, err error) {
 	reason := trust.ReasonOf(err)
-	missed, ok := l.allow(time.Now(), reason)
+	missed, ok := l.allow(time.Now(), refusalKind{message, reason})
 	if !ok {
 		return
 	}
@@ -36,20 +45,24 @@ func (l *refusalLog) refused(message, peer, host string, err error) {
 		slog.Uint64("unlogged", missed), slog.Any("err", err))
 }
 
-func (l *refusalLog) allow(now time.Time, reason trust.Reason) (missed uint64, ok bool) {
+// allow reports whether one may be logged now, and how many before it were not.
+func (l *refusalLog) allow(now time.Time, kind refusalKind) (missed uint64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.by[reason]
+	s := l.by[kind]
 	if s == nil {
 		s = &second{}
-		l.by[reason] = s
+		l.by[kind] = s
 	}
-	if now.Before(s.next) {
+	if now.Sub(s.began) >= time.Second {
+		s.began, s.lines = now, 0
+	}
+	if s.lines >= linesASecond {
 		s.missed++
 		return 0, false
 	}
+	s.lines++
 	missed, s.missed = s.missed, 0
-	s.next = now.Add(time.Second)
 	return missed, true
 }
 
