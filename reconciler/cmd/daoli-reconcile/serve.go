@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,7 @@ type options struct {
 	openflow, hosts, advertise        string
 	wireRange, logLevel, logFormat    string
 	git                               gitFlags
+	hostLife                          time.Duration
 }
 
 func controllerCommand() *cobra.Command {
@@ -78,6 +80,8 @@ Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.`,
 	f.StringVar(&o.wireRange, "wire-range", "16384-24575", "ports that stand for sessions between hosts: one block of a power of two, below 32768; the same on all controllers")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.DurationVar(&o.hostLife, "host-certificate-life", enrol.DefaultHostLife, "how long a host's certificate is valid")
+	_ = f.MarkHidden("host-certificate-life") // for tests; only fails for a flag that isn't there
 	return cmd
 }
 
@@ -92,6 +96,9 @@ func runController(ctx context.Context, o options) error {
 	wire, err := parseWireRange(o.wireRange)
 	if err != nil {
 		return usageError{err}
+	}
+	if o.hostLife <= 0 {
+		return usageError{fmt.Errorf("--host-certificate-life %s is not positive", o.hostLife)}
 	}
 	if o.policies == "" && o.watch != "" {
 		o.policies = policiesBeside(o.watch)
@@ -116,7 +123,7 @@ func runController(ctx context.Context, o options) error {
 	return controller.Run(ctx, controller.Config{
 		Specs: o.watch, Policies: o.policies, Git: git, StateDir: o.stateDir, Socket: o.socket,
 		OpenFlow: of, Hosts: hosts, Targets: []string{"ssl:" + hostPort(at, of.Addr())}, Wire: wire, Version: version(), Logger: log,
-		Trust: enrol.Config{Name: controllerName(), Addresses: []string{at}, Controllers: []string{hostPort(at, hosts.Addr())}},
+		Trust: enrol.Config{Name: controllerName(), Addresses: []string{at}, Controllers: []string{hostPort(at, hosts.Addr())}, HostLife: o.hostLife},
 	})
 }
 
