@@ -127,9 +127,11 @@ func ParseToken(text string) (id string, err error) {
 	return id, nil
 }
 
+// isTokenText reports whether s stands for n bytes, in the one way in which they
+// are written: the decoder also takes line breaks and odd ends.
 func isTokenText(s string, n int) bool {
 	raw, err := tokenText.DecodeString(s)
-	return err == nil && len(raw) == n
+	return err == nil && len(raw) == n && tokenText.EncodeToString(raw) == s
 }
 
 // token returns the token whose text this is, if it is good for the host. Only
