@@ -134,6 +134,21 @@ func TestClientGetsWhatTheBackendSays(t *testing.T) {
 	if err != nil || len(endpoints) != 1 || endpoints[0].Groups == nil {
 		t.Errorf("Endpoints = %+v, %v; want one, with a list of groups", endpoints, err)
 	}
+	asked := api.JoinTokenRequest{Hosts: []string{"web-*"}, Tenants: []string{"acme"}, TTLSeconds: 60, Uses: 3}
+	token, err := c.CreateJoinToken(ctx, asked)
+	if err != nil || token.Token != "abc.secret" || token.Uses != 3 || !cmp.Equal(b.join, asked) {
+		t.Errorf("CreateJoinToken = %+v, %v, asked with %+v; want the secret, asked with %+v", token, err, b.join, asked)
+	}
+	tokens, err := c.JoinTokens(ctx)
+	if err != nil || len(tokens) != 1 || tokens[0].Hosts == nil {
+		t.Errorf("JoinTokens = %+v, %v; want one, with a list of hosts", tokens, err)
+	}
+	if err := c.DeleteJoinToken(ctx, "a/b?c"); err != nil || b.name != "a/b?c" {
+		t.Errorf("DeleteJoinToken = %v, of %q; want a/b?c", err, b.name)
+	}
+	if err := c.RevokeHost(ctx, "h1.rack-2"); err != nil || b.name != "h1.rack-2" {
+		t.Errorf("RevokeHost = %v, of %q; want h1.rack-2", err, b.name)
+	}
 	hosts, err := c.Hosts(ctx)
 	if err != nil || hosts == nil || len(hosts) != 0 {
 		t.Errorf("Hosts = %#v, %v; want an empty list", hosts, err)
@@ -202,6 +217,9 @@ func TestHandlerRefuses(t *testing.T) {
 		body                 string
 	}{
 		{"another method", "POST", "/v1/status", nil, 405, "use GET"},
+		{"another of two methods", "PUT", "/v1/join-tokens", nil, 405, "use GET, POST"},
+		{"revoking by GET", "GET", "/v1/hosts/h1/revoke", nil, 405, "use POST"},
+		{"no body", "POST", "/v1/join-tokens", nil, 400, "ttlSeconds"},
 		{"an unknown path", "GET", "/v2/status", nil, 404, "nothing is served"},
 		{"an unknown parameter", "GET", "/v1/sessions?vcp=acme", nil, 400, `unknown parameter \"vcp\"`},
 		{"a parameter twice", "GET", "/v1/sessions?vpc=a&vpc=b", nil, 400, "stands there 2 times"},

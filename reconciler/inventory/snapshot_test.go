@@ -124,6 +124,39 @@ func TestTenantsHostsAreGlobs(t *testing.T) {
 	}
 }
 
+func TestAHostHasOnlyTheTenantsThatItsTokenAllowed(t *testing.T) {
+	for _, tt := range []struct {
+		tenants []string
+		want    bool
+	}{
+		{nil, true}, {[]string{"acme"}, true}, {[]string{"globex", "acme"}, true}, {[]string{"globex"}, false}, {[]string{"acm"}, false},
+	} {
+		w := world.New()
+		w.Hosts[0].Tenants = tt.tenants
+		name := w.Hosts[0].Name
+		s, refused := inventory.Build(w.Interner, w.Net, w.Hosts)
+		_, err := s.MayClaim(name, "acme", "prod", "web")
+		if (err == nil) != tt.want || err != nil && !strings.Contains(err.Error(), "joined for endpoints of") {
+			t.Errorf("tenants %v: %v; want allowed %v", tt.tenants, err, tt.want)
+		}
+		of := 0
+		for _, r := range refused {
+			if r.Host == name && strings.HasPrefix(string(r.Ref.VPC), "acme/") {
+				of++
+			}
+		}
+		if (of == 0) != tt.want {
+			t.Errorf("tenants %v: %d endpoints of acme are refused", tt.tenants, of)
+		}
+		// What is allowed changes with the token that it joins with next.
+		w.Hosts[0].Tenants = nil
+		s, _ = inventory.Rebuild(w.Interner, w.Net, w.Hosts, s)
+		if _, err := s.MayClaim(name, "acme", "prod", "web"); err != nil {
+			t.Errorf("tenants %v, then all: %v", tt.tenants, err)
+		}
+	}
+}
+
 func TestUnderlayRangesAreTheHostsSubnetsOnce(t *testing.T) {
 	w := world.New()
 	w.Hosts[2].Uplink.Addr = netip.MustParsePrefix("172.31.1.9/25")
