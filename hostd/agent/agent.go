@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -51,6 +52,9 @@ type Config struct {
 	AttachTimeout time.Duration
 	Logger        *slog.Logger
 }
+
+// IdentityDir is where the host's identity is in the state directory.
+func IdentityDir(stateDir string) string { return filepath.Join(stateDir, "identity") }
 
 // Validate reports the first thing wrong with c, but for a missing Identity.
 func (c *Config) Validate() error {

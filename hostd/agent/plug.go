@@ -11,6 +11,7 @@ import (
 
 	"github.com/daolinet/daolinet/hostd/bridge"
 	"github.com/daolinet/daolinet/hostd/endpoint"
+	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/hostd/nic"
 	"github.com/daolinet/daolinet/hostd/uplink"
 	"github.com/daolinet/daolinet/reconciler/openflow"
@@ -189,7 +190,10 @@ func (p *plug) leave(ctx context.Context) error {
 	}
 	p.log.Info("uplink left", slog.String("uplink", p.state.Uplink))
 	p.state = hostState{NextPort: p.state.NextPort}
-	return p.store.saveHost(p.state)
+	if err := p.store.saveHost(p.state); err != nil {
+		return err
+	}
+	return identity.Leave(IdentityDir(p.store.dir))
 }
 
 // base returns what the host's base flows depend on, but for its connections.

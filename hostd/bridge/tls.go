@@ -28,7 +28,7 @@ func (b *Bridge) tlsArgs(ctx context.Context, t TLS) ([]string, error) {
 	case have == t && owner == b.cfg.Name:
 		return nil, nil
 	case have != (TLS{}) && have != t && owner == "":
-		return nil, fmt.Errorf("Open vSwitch connects to somebody else's controllers with the certificate %s, and knows one certificate only: "+
+		return nil, fmt.Errorf("the one certificate that Open vSwitch can connect with is somebody else's, %s: "+
 			"if nobody needs that any more, take it away with ovs-vsctl del-ssl", have.Certificate)
 	}
 	return []string{

@@ -238,15 +238,13 @@ func writeFile(path string, b []byte) error {
 	return err
 }
 
-// Remove deletes the identity in dir: the host has left.
-func Remove(dir string) error {
-	for _, name := range []string{hostFile, certFile, caFile, keyFile} {
+// Leave deletes the identity in dir but for the key: by that the host may join
+// again under its name, with a token.
+func Leave(dir string) error {
+	for _, name := range []string{hostFile, certFile, caFile} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("delete the identity: %w", err)
 		}
-	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("delete the identity: %w", err)
 	}
 	return nil
 }

@@ -147,14 +147,19 @@ func TestAnIdentityIsKeptForItsOwnerOnly(t *testing.T) {
 	if now, err := os.ReadFile(files.Key); err != nil || string(now) != string(key) {
 		t.Error("joining again made another key")
 	}
-	if err := identity.Remove(dir); err != nil {
+	for range 2 {
+		if err := identity.Leave(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := identity.Open(dir); !errors.Is(err, identity.ErrNone) {
+			t.Errorf("Open after Leave: %v", err)
+		}
+	}
+	if _, err := c.join(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := identity.Open(dir); !errors.Is(err, identity.ErrNone) {
-		t.Errorf("Open after Remove: %v", err)
-	}
-	if err := identity.Remove(dir); err != nil {
-		t.Errorf("Remove again: %v", err)
+	if now, err := os.ReadFile(files.Key); err != nil || string(now) != string(key) {
+		t.Error("joining after leaving made another key: the name would be taken")
 	}
 }
 

@@ -34,7 +34,7 @@ Flags that were given to join hold here too, unless given again.`,
 				return err
 			}
 			var err error
-			if o.cfg.Identity, err = identity.Open(identityDir(o.cfg.StateDir)); err != nil {
+			if o.cfg.Identity, err = identity.Open(agent.IdentityDir(o.cfg.StateDir)); err != nil {
 				return failure{err}
 			}
 			if err := agent.Run(cmd.Context(), o.cfg); err != nil && !errors.Is(err, context.Canceled) {
@@ -88,7 +88,8 @@ func leaveCommand(sys system) *cobra.Command {
 		Short: "Give the uplink its address and routes back and delete the bridge",
 		Long: `Give the uplink its address and routes back, without losing a packet, and delete
 the bridge. A running daoli-hostd does it and ends; where none runs, this command
-does it by what the state directory says.`,
+does it by what the state directory says. The host's certificate is deleted; its
+name stays its own until it is revoked (daolictl host revoke).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := agent.NewClient(socketOf(cmd)).Leave(cmd.Context(), agent.LeaveRequest{Force: force})

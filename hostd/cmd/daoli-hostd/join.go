@@ -73,7 +73,7 @@ func runJoin(cmd *cobra.Command, sys system, o *runOptions, j *joinOptions, cont
 		return failure{fmt.Errorf("make state directory: %w", err)}
 	}
 	id, err := identity.Join(cmd.Context(), identity.JoinConfig{
-		Dir: identityDir(o.cfg.StateDir), Controller: controller, Token: j.token, CAHash: j.caHash, Host: j.name, NewKey: j.newKey,
+		Dir: agent.IdentityDir(o.cfg.StateDir), Controller: controller, Token: j.token, CAHash: j.caHash, Host: j.name, NewKey: j.newKey,
 	})
 	if err == nil {
 		err = keepFlags(o.cfg.StateDir, cmd.Flags())
@@ -125,9 +125,6 @@ func (j *joinOptions) complete() error {
 	}
 	return nil
 }
-
-// identityDir is where the identity is in the state directory.
-func identityDir(stateDir string) string { return filepath.Join(stateDir, "identity") }
 
 // flagsFile keeps what join was given for run.
 const flagsFile = "flags.json"
