@@ -53,6 +53,17 @@ type Config struct {
 	Logger        *slog.Logger
 }
 
+// CheckIdle reports an error if a daoli-hostd runs with the state directory, which
+// it makes if it isn't there.
+func CheckIdle(stateDir string) error {
+	s, err := openStore(stateDir)
+	if err != nil {
+		return err
+	}
+	s.close()
+	return nil
+}
+
 // IdentityDir is where the host's identity is in the state directory.
 func IdentityDir(stateDir string) string { return filepath.Join(stateDir, "identity") }
 

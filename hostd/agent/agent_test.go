@@ -116,6 +116,21 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
+func TestAStateDirectoryIsOneProcesss(t *testing.T) {
+	dir := t.TempDir()
+	s, err := openStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckIdle(dir); err == nil || !strings.Contains(err.Error(), "systemctl stop daoli-hostd") {
+		t.Errorf("CheckIdle = %v; want an error with the way out", err)
+	}
+	s.close()
+	if err := CheckIdle(dir); err != nil {
+		t.Errorf("CheckIdle = %v", err)
+	}
+}
+
 func TestAHostThatHasNotJoinedDoesNotRun(t *testing.T) {
 	err := Run(t.Context(), Config{Datapath: "netdev", AttachTimeout: time.Second, StateDir: t.TempDir()})
 	if !errors.Is(err, identity.ErrNone) || !strings.Contains(err.Error(), "daoli-hostd join") {

@@ -52,7 +52,7 @@ func openStore(dir string) (*store, error) {
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("state directory %s is in use by another daoli-hostd: %w", dir, err)
+		return nil, fmt.Errorf("state directory %s is in use by another daoli-hostd: %w: stop that first (systemctl stop daoli-hostd)", dir, err)
 	}
 	s.lock = lock
 	return s, nil

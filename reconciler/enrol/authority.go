@@ -52,7 +52,8 @@ type Authority struct {
 	caPEM  []byte
 	server atomic.Pointer[tls.Certificate]
 	log    refusalLog
-	joins  attempts
+	joins  attempts // by address: those that failed
+	renews attempts // by host
 
 	mu      sync.Mutex // guards the fields below; none of what holds it does I/O
 	state   *trust.State
@@ -88,7 +89,7 @@ func Open(cfg Config) (*Authority, error) {
 	}
 	a := &Authority{
 		cfg: cfg, ca: ca, caPEM: trust.CertificatePEM(ca.Cert), state: state,
-		log: newRefusalLog(cfg.Logger), joins: newAttempts(),
+		log: newRefusalLog(cfg.Logger), joins: newAttempts(), renews: newAttempts(),
 		held: map[*hold]struct{}{}, bound: make(chan struct{}),
 	}
 	return a, a.renewServer()
@@ -146,7 +147,8 @@ func (a *Authority) renewServer() error {
 }
 
 // change has f change the state, and returns when that is in the file: what is
-// answered to anybody is never forgotten. After an error nothing has changed.
+// answered to anybody is never forgotten. After an error of f nothing has changed;
+// after one of the disk nobody is told of what has.
 func (a *Authority) change(f func(*trust.State) error) error {
 	a.mu.Lock()
 	before := a.state

@@ -66,7 +66,7 @@ func (a *Authority) listen(ln net.Listener, cfg *tls.Config) net.Listener {
 		Listener: ln, cfg: cfg, log: &a.log, ready: make(chan net.Conn, handshakesReady), closed: make(chan struct{}),
 		shaking: newCrowd(handshakes, handshakesEach), strange: newCrowd(strangers, strangersEach),
 	}
-	go g.run()
+	g.wg.Go(g.run)
 	return g
 }
 
@@ -79,6 +79,7 @@ type gate struct {
 	ready  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
+	wg     sync.WaitGroup // run and the handshakes
 
 	shaking, strange *crowd
 }
@@ -93,10 +94,20 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// Close closes the listener, and with it the connections that nobody accepted.
+// Close closes the listener and the connections that nobody accepted, and waits
+// until their handshakes have ended.
 func (g *gate) Close() error {
 	g.once.Do(func() { close(g.closed) })
-	return g.Listener.Close()
+	err := g.Listener.Close()
+	g.wg.Wait()
+	for {
+		select {
+		case c := <-g.ready:
+			c.Close()
+		default:
+			return err
+		}
+	}
 }
 
 func (g *gate) run() {
@@ -124,7 +135,7 @@ func (g *gate) admit(conn net.Conn) {
 		g.refused(conn, &trust.Refusal{Reason: trust.ReasonRate, Text: "too many handshakes at once"})
 		return
 	}
-	go func() {
+	g.wg.Go(func() {
 		defer g.shaking.leave(from)
 		c, err := g.shake(conn, from)
 		if err != nil {
@@ -136,7 +147,7 @@ func (g *gate) admit(conn net.Conn) {
 		case <-g.closed:
 			c.Close()
 		}
-	}()
+	})
 }
 
 func (g *gate) refused(conn net.Conn, err error) {

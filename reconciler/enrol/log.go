@@ -66,14 +66,14 @@ func (l *refusalLog) allow(now time.Time, kind refusalKind) (missed uint64, ok b
 	return missed, true
 }
 
-// Bounds of attempts to join.
+// Bounds of attempts to join, and of renewals.
 const (
-	attemptsAtOnce = 10              // of one address, that failed
+	attemptsAtOnce = 10              // of one address or host
 	attemptEvery   = 2 * time.Second // that gives one more
 	maxAddresses   = 4096            // that are remembered
 )
 
-// attempts bounds the joins that fail, by the address that they come from.
+// attempts bounds what somebody may try, by who it is: an address or a host.
 type attempts struct {
 	mu   *sync.Mutex          // guards full
 	full map[string]time.Time // when an address has all its attempts again

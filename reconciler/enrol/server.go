@@ -40,7 +40,6 @@ func (a *Authority) join(q *hostpb.JoinRequest) (*hostpb.Certificate, error) {
 		return nil, err
 	}
 	now := a.cfg.Now()
-	// The certificate's end is whole seconds, as X.509 has it.
 	notAfter := now.Add(a.cfg.HostLife)
 	if err := a.change(func(s *trust.State) error {
 		_, err := s.Join(now, q.GetToken(), q.GetHost(), r.Hash, notAfter)
@@ -68,6 +67,10 @@ func (a *Authority) Renew(ctx context.Context, q *hostpb.RenewRequest) (*hostpb.
 		return nil, a.answer("renewal refused", from, shown.Host, err)
 	}
 	now := a.cfg.Now()
+	if !a.renews.take(now, shown.Host) { // each is written to disk
+		err := &trust.Refusal{Reason: trust.ReasonRate, Text: "too many renewals: wait a few seconds"}
+		return nil, a.answer("renewal refused", from, shown.Host, err)
+	}
 	if err := a.change(func(s *trust.State) error {
 		_, err := s.Renew(now, shown, r.Hash, now.Add(a.cfg.HostLife))
 		return err

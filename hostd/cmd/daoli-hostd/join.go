@@ -69,8 +69,8 @@ func runJoin(cmd *cobra.Command, sys system, o *runOptions, j *joinOptions, cont
 	if err := o.complete(sys, cmd); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.cfg.StateDir, 0o700); err != nil {
-		return failure{fmt.Errorf("make state directory: %w", err)}
+	if err := agent.CheckIdle(o.cfg.StateDir); err != nil {
+		return failure{err}
 	}
 	id, err := identity.Join(cmd.Context(), identity.JoinConfig{
 		Dir: agent.IdentityDir(o.cfg.StateDir), Controller: controller, Token: j.token, CAHash: j.caHash, Host: j.name, NewKey: j.newKey,
