@@ -236,6 +236,7 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 	}
 	client, err := uplink.New(uplink.Config{
 		Controllers: cfg.Controllers, Credentials: credentials.NewTLS(cfg.Identity.TLS()), Logger: cfg.Logger, Handle: func(e uplink.Event) { l.post(ctx, e) },
+		Refused: cfg.Identity.Doubt,
 	})
 	if err != nil {
 		return err

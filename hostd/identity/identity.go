@@ -45,6 +45,8 @@ type Identity struct {
 	dir string
 	now func() time.Time
 	key *ecdsa.PrivateKey
+	// doubted has a value when a controller did not take the certificate.
+	doubted chan struct{} // capacity 1
 
 	current atomic.Pointer[current]
 }
@@ -93,7 +95,7 @@ func Open(dir string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the cluster's CA: %w", err)
 	}
-	i := &Identity{dir: dir, now: time.Now, key: key}
+	i := &Identity{dir: dir, now: time.Now, key: key, doubted: make(chan struct{}, 1)}
 	c, err := i.parse(chain, ca, a)
 	if err != nil {
 		return nil, fmt.Errorf("read the identity in %s: %w", dir, err)

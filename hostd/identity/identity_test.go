@@ -267,6 +267,32 @@ func TestRenewalChangesTheCertificateAndNothingElse(t *testing.T) {
 	}
 }
 
+// TestACertificateThatIsNotTakenIsRenewed: a controller whose clock is ahead
+// takes it for ended, while this host sees no reason to renew it.
+func TestACertificateThatIsNotTakenIsRenewed(t *testing.T) {
+	c := newController(t)
+	id, err := c.join(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); id.Run(ctx, slog.New(slog.DiscardHandler)) }()
+	for range 10 { // as often as it is told, it asks once in a while
+		id.Doubt()
+	}
+	for deadline := time.Now().Add(15 * time.Second); c.renew.Load() < 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not renewed")
+		}
+	}
+	cancel()
+	<-done
+	if n := c.renew.Load(); n != 1 {
+		t.Errorf("it was renewed %d times; want once", n)
+	}
+}
+
 func TestRenewalTriesAllControllers(t *testing.T) {
 	c := newController(t)
 	dead, err := net.Listen("tcp4", "127.0.0.1:0")

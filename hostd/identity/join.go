@@ -52,7 +52,7 @@ func Join(ctx context.Context, cfg JoinConfig) (*Identity, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	i := &Identity{dir: cfg.Dir, now: cfg.Now}
+	i := &Identity{dir: cfg.Dir, now: cfg.Now, doubted: make(chan struct{}, 1)}
 	if i.key, err = cfg.ownKey(); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
+	doubtEvery = 10 * time.Second
 )
 
 // AnswerError is what a controller answered to joining or renewing, or that none
@@ -46,12 +47,30 @@ func (c *current) renewAt() time.Time {
 	return c.cert.Leaf.NotAfter.Add(-life / 3)
 }
 
+// Doubt tells that a controller did not take the certificate, though it may be
+// valid by this host's clock: Run then renews it, if a controller lets it, and
+// says why not.
+func (i *Identity) Doubt() {
+	select {
+	case i.doubted <- struct{}{}:
+	default:
+	}
+}
+
 // Run renews the certificate until ctx ends: at once if it has ended or soon
 // will, and whenever two thirds of its life are over.
 func (i *Identity) Run(ctx context.Context, log *slog.Logger) {
 	retry := firstRetry
+	var doubted time.Time // when a doubt was last followed
 	for {
 		wait := i.current.Load().renewAt().Sub(i.now())
+		select {
+		case <-i.doubted:
+			if time.Since(doubted) >= doubtEvery {
+				doubted, wait = time.Now(), 0
+			}
+		default:
+		}
 		if wait <= 0 {
 			wait = 0
 			err := i.Renew(ctx)
@@ -74,6 +93,13 @@ func (i *Identity) Run(ctx context.Context, log *slog.Logger) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-i.doubted:
+			i.Doubt() // for the next round
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(firstRetry):
+			}
 		case <-time.After(min(wait, lastRetry)):
 		}
 	}

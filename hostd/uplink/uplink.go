@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/hostpb"
@@ -33,13 +35,15 @@ const (
 	maxQueued   = 1024 // messages that wait to be sent
 )
 
-// Config is a Client's. All of it is required.
+// Config is a Client's. All of it is required but Refused.
 type Config struct {
 	Controllers []string // addresses HOST:PORT, at least one
 	Credentials credentials.TransportCredentials
 	Logger      *slog.Logger
 	// Handle gets what happens, in order and from one goroutine.
 	Handle func(Event)
+	// Refused, unless nil, is called when a controller did not take the credentials.
+	Refused func()
 }
 
 // Event is what happened to the stream: one of the types below.
@@ -106,6 +110,9 @@ func (c *Client) Run(ctx context.Context) {
 			i-- // the same one first
 		}
 		c.cfg.Logger.Warn("controller connection ended", slog.String("controller", addr), slog.Any("err", err))
+		if code := status.Code(err); c.cfg.Refused != nil && (code == codes.PermissionDenied || code == codes.Unauthenticated) {
+			c.cfg.Refused()
+		}
 		if !welcomed && (i+1)%len(c.cfg.Controllers) != 0 {
 			continue
 		}

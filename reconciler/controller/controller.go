@@ -109,7 +109,7 @@ func Run(ctx context.Context, cfg Config) error {
 		w := hostlink.Welcome{Controllers: cfg.Targets, WireValue: cfg.Wire.Value, WireMask: cfg.Wire.Mask}
 		return hostlink.NewServer(hostlink.Config{
 			Handler: (*hostHandler)(c), Logger: c.log, Welcome: w,
-			Credentials: enrol.Credentials(), Authorize: c.authorize, Enrolment: c.trust,
+			Credentials: enrol.Credentials(), Admit: c.trust.Admit, Authorize: c.authorize, Enrolment: c.trust,
 		}).Serve(ctx, c.trust.ListenHosts(cfg.Hosts))
 	})
 	part("trust", c.trust.Run)

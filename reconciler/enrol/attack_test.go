@@ -158,7 +158,7 @@ func TestAHelloIsTheCertificates(t *testing.T) {
 		if err := b.hello(tc, host, dpid); status.Code(err) != codes.PermissionDenied && status.Code(err) != codes.Unauthenticated {
 			t.Errorf("%s: %v; want a refusal", name, err)
 		}
-		b.logged("host refused", "peer=127.0.0.1:", "host="+host, "reason="+string(reason))
+		b.logged("host refused", "peer=127.0.0.1:", "reason="+string(reason))
 		none(t, name, b.hellos)
 	}
 	refused("no certificate", showing(nil), "h1", dpid1, trust.ReasonCertificate)

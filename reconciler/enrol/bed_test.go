@@ -124,10 +124,14 @@ func (b *bed) start() {
 	b.authority = a
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	admit := a.Admit
+	if b.open {
+		admit = nil
+	}
 	wg.Go(func() {
 		err := hostlink.NewServer(hostlink.Config{
 			Handler: (*hostHandler)(b), Logger: log, Credentials: enrol.Credentials(), Enrolment: counting{a, &b.joins},
-			Authorize: b.authorize, Welcome: hostlink.Welcome{WireValue: 0x4000, WireMask: 0xe000},
+			Admit: admit, Authorize: b.authorize, Welcome: hostlink.Welcome{WireValue: 0x4000, WireMask: 0xe000},
 		}).Serve(ctx, a.ListenHosts(hosts))
 		if err != nil {
 			b.t.Errorf("serve hosts: %v", err)

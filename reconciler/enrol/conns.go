@@ -31,6 +31,20 @@ type hold struct {
 	end  func(error)
 }
 
+// Admit is asked before anything of a host's stream is read: only who shows the
+// certificate of a host that is trusted now is listened to.
+func (a *Authority) Admit(ctx context.Context) error {
+	state, from := Peer(ctx)
+	shown, err := a.ca.Verify(a.cfg.Now(), state.PeerCertificates)
+	if err == nil {
+		_, err = a.current().Valid(a.cfg.Now(), shown)
+	}
+	if err != nil {
+		return a.answer("host refused", from, shown.Host, err)
+	}
+	return nil
+}
+
 // AuthorizeStream is asked at the Hello on a stream of a host: whose certificate
 // state shows, whether that is the one that speaks, and whether the datapath id
 // may be its own. When trust in it ends, end is called, from any goroutine, until

@@ -81,11 +81,13 @@ type Welcome struct {
 	WireValue, WireMask uint16   // wire ports p have p & WireMask == WireValue
 }
 
-// Config is a Server's. All of it is required but Enrolment.
+// Config is a Server's. All of it is required but Admit and Enrolment.
 type Config struct {
 	Handler Handler
 	// Credentials are those of the connections that Serve accepts.
 	Credentials credentials.TransportCredentials
+	// Admit, unless nil, is asked before anything of a stream is read.
+	Admit func(ctx context.Context) error
 	// Authorize is asked at a Hello, with the context of its stream, whether that is
 	// this host's, and may add to the report what the controller knows of it. When
 	// it refuses, its error is what the host is told. While the stream lasts, end may
@@ -146,6 +148,11 @@ func (s *Server) Connect(stream grpc.BidiStreamingServer[hostpb.HostMsg, hostpb.
 	defer s.streams.Add(-1)
 	if s.streams.Add(1) > maxStreams {
 		return status.Error(codes.ResourceExhausted, "too many hosts")
+	}
+	if s.cfg.Admit != nil {
+		if err := s.cfg.Admit(stream.Context()); err != nil {
+			return err // who refused it has logged why
+		}
 	}
 	c := newConn(s.lastID.Add(1))
 	received := make(chan error, 1)
