@@ -238,3 +238,67 @@ func (f *fabric) join(h *netns.Host, q api.JoinTokenRequest, args ...string) {
 		f.t.Fatalf("join: %v: %s", err, out)
 	}
 }
+
+func TestJoiningFailsCleanlyAndLeaksNoToken(t *testing.T) {
+	f := start(t, 1)
+	h1 := f.Hosts[0]
+	// The running daoli-hostd was started as join, with the token in its environment.
+	for _, file := range []string{"cmdline", "environ"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", h1.Hostd().PID(), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "TOKEN") || strings.Contains(string(text), "join") {
+			t.Errorf("its %s is %q; want daoli-hostd run without a token", file, text)
+		}
+	}
+	token, err := f.Controller.API().CreateJoinToken(f.ctx, api.JoinTokenRequest{Hosts: []string{"h9"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	join := func(args ...string) (string, int) {
+		state := t.TempDir()
+		argv := append([]string{"netns", "exec", h1.Namespace, f.Binary("daoli-hostd"), "join", token.Controllers[0], "--name", "h9",
+			"--enrol-only", "--token", token.Token, "--state-dir", state}, args...)
+		cmd := exec.CommandContext(f.ctx, "ip", argv...)
+		out, _ := cmd.CombinedOutput() // its exit code says the same
+		if _, err := os.Stat(state + "/identity/host.json"); (err == nil) != (cmd.ProcessState.ExitCode() == 0) {
+			t.Errorf("exit %d, but its identity: %v", cmd.ProcessState.ExitCode(), err)
+		}
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	wrong := "sha256:" + strings.Repeat("0", 64)
+	for _, tt := range []struct {
+		name string
+		args []string
+		says string
+	}{
+		{"wrong CA hash", []string{"--ca-hash", wrong}, "the token was not sent"},
+		{"token for another name", []string{"--ca-hash", token.CAHash, "--name", "h8"}, `not for a host named "h8"`},
+		{"a live host's name", []string{"--ca-hash", token.CAHash, "--name", "h1", "--token", f.tokenFor("h1")}, "daolictl host revoke h1"},
+		{"no token", []string{"--ca-hash", token.CAHash, "--token", "a.b"}, "no join token"},
+	} {
+		if out, code := join(tt.args...); code != 1 || !strings.Contains(out, tt.says) {
+			t.Errorf("%s: exit %d: %s; want 1 and %q", tt.name, code, out, tt.says)
+		}
+	}
+	if out, code := join("--ca-hash", token.CAHash); code != 0 {
+		t.Errorf("right: exit %d: %s", code, out)
+	}
+	if out, code := join("--ca-hash", token.CAHash); code != 1 || !strings.Contains(out, "used up") {
+		t.Errorf("again: exit %d: %s; want 1 and used up", code, out)
+	}
+	for _, reason := range []string{"certificate", "token-host", "name-taken", "token-unknown", "token-used"} {
+		f.says(1, "refused", "peer="+h1.Addr.Addr().String(), "reason="+reason)
+	}
+}
+
+// tokenFor makes a token for one host.
+func (f *fabric) tokenFor(host string) string {
+	f.t.Helper()
+	t, err := f.Controller.API().CreateJoinToken(f.ctx, api.JoinTokenRequest{Hosts: []string{host}})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return t.Token
+}
