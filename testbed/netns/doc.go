@@ -15,6 +15,10 @@
 //	+--------+----+-----+
 //	       web1  db1        each container: a namespace
 //
+// With Options.Docker a host has a dockerd too, in its namespace and with a /run,
+// a host name and a memory of its own, and its containers are the demo's and the
+// tests' busyboxes.
+//
 // AddOutside adds machines to the internet, each on a cable of its own.
 //
 // A run has an id, dl and five characters. Its namespaces are named ID-h1,
@@ -26,6 +30,6 @@
 // instead, the next Up (or Sweep) does: the owner holds a lock on the run
 // directory for as long as it lives, so a directory that nobody locks is a dead
 // run's. Its processes are known by their pid files, which hold pid and start
-// time, and by the run's mark in their environment, so no other process is ever
-// touched.
+// time, by the run's mark in their environment, and, those in containers, by the
+// run's control groups, so no other process is ever touched.
 package netns

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/daolinet/daolinet/reconciler/api"
 )
 
@@ -19,6 +21,7 @@ type Host struct {
 	Router    netip.Addr   // its next hop
 	Socket    string       // of its daoli-hostd
 	OVSDir    string       // OVS_RUNDIR of its Open vSwitch
+	Docker    *Docker      // nil without Options.Docker
 
 	testbed       *Testbed
 	db, sw, hostd *Process
@@ -27,15 +30,29 @@ type Host struct {
 func newHost(t *Testbed, i int) *Host {
 	name := fmt.Sprintf("h%d", i)
 	addr := hostAddr(i)
-	return &Host{
+	h := &Host{
 		Name: name, Namespace: t.Namespace(name), Addr: addr, Router: routerAddr(addr),
 		Socket: filepath.Join(t.Dir, name, "hostd.sock"), OVSDir: filepath.Join(t.Dir, name, "ovs"),
 		testbed: t,
 	}
+	if t.opt.Docker {
+		h.Docker = newDocker(h)
+	}
+	return h
 }
 
-// up starts the host's programs, daoli-hostd when controller is closed.
+// up starts the host's programs, in no order between Docker and the rest, and
+// daoli-hostd when controller is closed.
 func (h *Host) up(ctx context.Context, controller <-chan struct{}) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.upNetwork(ctx, controller) })
+	if h.Docker != nil {
+		g.Go(func() error { return h.Docker.up(ctx) })
+	}
+	return g.Wait()
+}
+
+func (h *Host) upNetwork(ctx context.Context, controller <-chan struct{}) error {
 	if err := os.MkdirAll(h.OVSDir, 0o755); err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ import (
 // ownerVar makes the test program an owner of a testbed that waits to be killed.
 const ownerVar = "DAOLI_TEST_OWNER"
 
+// ownerDockerVar gives that testbed's host a dockerd with a container.
+const ownerDockerVar = "DAOLI_TEST_OWNER_DOCKER"
+
 func TestMain(m *testing.M) {
 	if parent := os.Getenv(ownerVar); parent != "" {
 		ownUntilKilled(parent)
@@ -31,7 +34,11 @@ func TestMain(m *testing.M) {
 }
 
 func ownUntilKilled(parent string) {
-	tb, err := netns.Up(context.Background(), netns.Options{Hosts: 2, UnderlayOnly: true, Parent: parent})
+	docker := os.Getenv(ownerDockerVar) != ""
+	tb, err := netns.Up(context.Background(), netns.Options{Hosts: 2, UnderlayOnly: true, Docker: docker, Parent: parent})
+	if err == nil && docker {
+		_, err = tb.Hosts[0].Docker.Run(context.Background(), "one", "", netns.Image, "sleep", "1000")
+	}
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -237,7 +244,7 @@ func TestUpThatFailsLeavesNothingBehind(t *testing.T) {
 func TestSweepRemovesWhatAKilledOwnerLeft(t *testing.T) {
 	parent := shortDir(t)
 	lives := up(t, netns.Options{Hosts: 1, Parent: parent})
-	dead, dir := startOwner(t, parent)
+	dead, dir := startOwner(t, ownerCommand(parent))
 	id := filepath.Base(dir)
 	if swept, err := netns.Sweep(t.Context(), parent); err != nil || len(swept) != 0 {
 		t.Fatalf("Sweep while both owners live = %v, %v; want none", swept, err)
@@ -332,9 +339,8 @@ func TestDetachedTestbedLivesUntilItIsOpenedAndClosed(t *testing.T) {
 	}
 }
 
-func startOwner(t *testing.T, parent string) (*exec.Cmd, string) {
+func startOwner(t *testing.T, cmd *exec.Cmd) (*exec.Cmd, string) {
 	t.Helper()
-	cmd := ownerCommand(parent)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

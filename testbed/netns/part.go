@@ -14,9 +14,10 @@ const (
 	ProgramSwitch     Program = "vswitchd"
 	ProgramDatabase   Program = "ovsdb"
 	ProgramController Program = "controller"
+	ProgramDocker     Program = "dockerd" // with Options.Docker
 )
 
-// Programs returns all of them.
+// Programs returns those that every testbed has.
 func Programs() []Program {
 	return []Program{ProgramHostd, ProgramSwitch, ProgramDatabase, ProgramController}
 }
@@ -99,6 +100,10 @@ func (t *Testbed) part(p Part) (*Process, launch, error) {
 		return h.sw, h.launchSwitch, nil
 	case ProgramDatabase:
 		return h.db, h.launchDatabase, nil
+	case ProgramDocker:
+		if h.Docker != nil {
+			return h.Docker.daemon, h.Docker.launch, nil
+		}
 	}
 	return nil, nil, fmt.Errorf("the testbed has no %s", p)
 }

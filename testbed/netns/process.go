@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type Process struct {
 	done chan struct{} // closed when it has ended
 	err  error         // how; read after done
 	told atomic.Bool   // Kill or Stop was called
+	hard bool          // it is killed, not asked to end, when the testbed ends
 }
 
 // command is what to start.
@@ -33,13 +35,15 @@ type command struct {
 	name      string // unique in the run
 	namespace string
 	argv      []string
-	env       []string // added to this process's own
+	env       []string   // added to this process's own
+	files     []*os.File // its file descriptors from 3 on
+	hard      bool       // see Process
 }
 
 // start starts c in its namespace, in a session of its own so that a
 // terminal's signals pass it by.
 func (r *run) start(c command) (*Process, error) {
-	p := &Process{Name: c.name, Log: filepath.Join(r.dir, c.name+".out"), done: make(chan struct{})}
+	p := &Process{Name: c.name, Log: filepath.Join(r.dir, c.name+".out"), done: make(chan struct{}), hard: c.hard}
 	out, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
@@ -48,6 +52,7 @@ func (r *run) start(c command) (*Process, error) {
 	p.cmd = r.command(context.Background(), c.argv...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.Env = append(p.cmd.Env, c.env...)
+	p.cmd.ExtraFiles = c.files
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := inside.Do(c.namespace, p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
@@ -168,13 +173,14 @@ func killStarted(pid int, start string) {
 }
 
 // living returns the run's processes that live, with their start times: those
-// of its pid files, and those with its mark in their environment.
+// of its pid files, those with its mark in their environment, and those of its
+// containers.
 func (r *run) living() (map[int]string, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
 	}
-	recorded := r.recorded()
+	recorded, contained := r.recorded(), r.contained()
 	mark := []byte("\x00" + markVar + "=" + r.dir + "\x00")
 	found := map[int]string{}
 	for _, e := range entries {
@@ -187,7 +193,7 @@ func (r *run) living() (map[int]string, error) {
 			continue
 		}
 		environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if recorded[pid] == start || bytes.Contains(append([]byte{0}, environ...), mark) {
+		if recorded[pid] == start || slices.Contains(contained, pid) || bytes.Contains(append([]byte{0}, environ...), mark) {
 			found[pid] = start
 		}
 	}

@@ -134,6 +134,9 @@ func writeOwner(file string, detached bool) error {
 func (r *run) remove(ctx context.Context) error {
 	err := errors.Join(r.killAll(ctx), r.removeNamespaces(ctx))
 	if err == nil {
+		err = r.removeCgroups(ctx)
+	}
+	if err == nil {
 		err = os.RemoveAll(r.dir)
 	}
 	if r.lock != nil {

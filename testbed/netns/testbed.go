@@ -35,6 +35,10 @@ type Options struct {
 	// UnderlayOnly leaves controller and hostd away: hosts run Open vSwitch
 	// without a bridge.
 	UnderlayOnly bool
+	// Docker gives each host a dockerd of its own, with Image, and DockerArgs at the
+	// end of its command line.
+	Docker     bool
+	DockerArgs []string
 	// ControllerArgs are added to the controller's command line.
 	ControllerArgs []string
 }
@@ -103,9 +107,13 @@ func check(opt Options) error {
 	if os.Getuid() != 0 {
 		return errors.New("bring testbed up: network namespaces need root: run this as root")
 	}
-	for _, p := range []string{"ip", "ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-ofctl"} {
+	needed := []string{"ip", "ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-ofctl"}
+	if opt.Docker {
+		needed = append(needed, "dockerd", "docker")
+	}
+	for _, p := range needed {
 		if _, err := exec.LookPath(p); err != nil {
-			return fmt.Errorf("bring testbed up: %w: install iproute2 and openvswitch-switch (make deps)", err)
+			return fmt.Errorf("bring testbed up: %w: install what `make deps` does", err)
 		}
 	}
 	return nil
@@ -171,6 +179,11 @@ func (t *Testbed) prepare(ctx context.Context) error {
 	if err := t.run.createDatabase(ctx); err != nil {
 		return err
 	}
+	if t.opt.Docker {
+		if err := writeImage(t.run.imageFile()); err != nil {
+			return err
+		}
+	}
 	if t.opt.SpecsFS != nil {
 		t.opt.Specs = filepath.Join(t.Dir, "specs")
 		if err := os.CopyFS(t.opt.Specs, t.opt.SpecsFS); err != nil {
@@ -198,9 +211,14 @@ func (t *Testbed) Close() error {
 	var wg sync.WaitGroup
 	for i, p := range processes {
 		wg.Go(func() {
-			if errs[i] = p.Crashed(); errs[i] == nil {
-				errs[i] = p.Stop(stop)
+			if errs[i] = p.Crashed(); errs[i] != nil {
+				return
 			}
+			if p.hard {
+				p.Kill()
+				return
+			}
+			errs[i] = p.Stop(stop)
 		})
 	}
 	wg.Wait()

@@ -19,7 +19,8 @@ import (
 // Dir is where named network namespaces are mounted (ip-netns(8)).
 const Dir = "/run/netns"
 
-// Do runs f with the calling goroutine's thread in the named network namespace.
+// Do runs f with the calling goroutine's thread in the named network namespace,
+// or in the one that a path leads to (/proc/PID/ns/net).
 // What f opens there (sockets, child processes) stays there; goroutines that f
 // starts do not. f may end the goroutine, as testing.T.Fatal does.
 func Do(namespace string, f func() error) error {
@@ -30,7 +31,11 @@ func Do(namespace string, f func() error) error {
 		return fmt.Errorf("remember network namespace: %w", err)
 	}
 	defer back.Close()
-	if err := enter(filepath.Join(Dir, namespace)); err != nil {
+	path := namespace
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(Dir, namespace)
+	}
+	if err := enter(path); err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("enter network namespace %s: %w", namespace, err)
 	}
