@@ -50,6 +50,8 @@ type Config struct {
 	Socket        string // of the local API
 	StateDir      string
 	AttachTimeout time.Duration
+	Docker        string // socket of dockerd, used from when it is there; docker.None: left alone
+	PluginSocket  string // where dockerd finds us
 	Logger        *slog.Logger
 }
 
@@ -242,12 +244,18 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 		return err
 	}
 	api := newAPI(l, cancel)
+	if l.docker, err = newDocker(cfg, l); err != nil {
+		return err
+	}
 	srv, err := listen(ctx, cfg.Socket, api)
 	if err != nil {
 		return err
 	}
 	defer srv.close()
 	var parts sync.WaitGroup
+	if l.docker != nil {
+		parts.Go(func() { l.serveDocker(ctx) })
+	}
 	parts.Go(func() { l.keeper.run(ctx) })
 	parts.Go(func() { l.senses.run(ctx, l) })
 	parts.Go(func() { client.Run(ctx) })

@@ -119,7 +119,7 @@ func (a *api) attach(ctx context.Context, q AttachRequest) (Endpoint, error) {
 		return Endpoint{}, refuse(http.StatusBadRequest, "%v", err)
 	}
 	answer := make(chan endpoint.Answer, 1)
-	return a.await(ctx, attachRequest{r, answer}, answer)
+	return a.await(ctx, attachRequest{request: r, answer: answer}, answer)
 }
 
 func (a *api) detach(ctx context.Context, q DetachRequest) (Endpoint, error) {

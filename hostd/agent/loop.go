@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/daolinet/daolinet/hostd/docker"
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/hostpb"
 	"github.com/daolinet/daolinet/hostd/nic"
@@ -30,6 +31,8 @@ type loop struct {
 	senses  *senses
 	plumber chan struct{} // one token a running plumbing
 	events  chan any
+	docker  *docker.Docker // nil: left alone
+	ended   chan struct{}  // closed when run has returned
 
 	host    uplink.Host
 	own     []netip.Addr // of all devices
@@ -51,6 +54,7 @@ func newLoop(cfg Config, p *plug, host uplink.Host, m *endpoint.Machine) *loop {
 		senses:  newSenses(p.bridge.Name(), p.state.Wire.Value, cfg.Logger, cfg.Controllers),
 		plumber: make(chan struct{}, maxPlumbing),
 		events:  make(chan any, maxEvents),
+		ended:   make(chan struct{}),
 		askers:  map[uint64]chan<- endpoint.Answer{},
 		unsaved: map[endpoint.Ref]error{},
 	}
@@ -67,8 +71,9 @@ func (l *loop) post(ctx context.Context, ev any) {
 // What the API asks of the loop.
 type (
 	attachRequest struct {
-		request endpoint.Request
-		answer  chan<- endpoint.Answer // capacity 1
+		request  endpoint.Request
+		deadline time.Time              // zero: as configured
+		answer   chan<- endpoint.Answer // capacity 1
 	}
 	detachRequest struct {
 		ref    endpoint.Ref
@@ -90,6 +95,7 @@ type view struct {
 // run handles events until ctx ends. What is being plumbed then is finished; the
 // next start takes it down.
 func (l *loop) run(ctx context.Context) {
+	defer close(l.ended)
 	l.timer = time.NewTimer(0) // the machine begins with a Tick
 	defer l.timer.Stop()
 	for {
@@ -126,10 +132,18 @@ func (l *loop) handle(ctx context.Context, ev any) {
 	case devicesSeen:
 		l.devicesSeen(ctx, ev.names)
 	case attachRequest:
-		deadline := time.Now().Add(l.cfg.AttachTimeout)
+		deadline := ev.deadline
+		if deadline.IsZero() {
+			deadline = time.Now().Add(l.cfg.AttachTimeout)
+		}
 		l.step(ctx, endpoint.Attach{Request: ev.request, Token: l.ask(ev.answer), Deadline: deadline})
 	case detachRequest:
 		l.step(ctx, endpoint.Detach{Ref: ev.ref, Token: l.ask(ev.answer)})
+	case holdRequest:
+		ev.hold.Token = l.ask(ev.answer)
+		l.step(ctx, ev.hold)
+	case unholdRequest:
+		l.step(ctx, ev.unhold)
 	case viewRequest:
 		ev.answer <- l.view()
 	}
@@ -261,6 +275,8 @@ func (l *loop) stream(ctx context.Context, ev uplink.Event) {
 			leased.Err = err.Error()
 		}
 		l.step(ctx, leased)
+	case uplink.Networks:
+		l.networks(ev)
 	}
 }
 

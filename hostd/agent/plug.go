@@ -244,11 +244,15 @@ func listeners(first uint16) ([]uplink.Listener, error) {
 
 // plumb makes an endpoint's devices and its port.
 func (p *plug) plumb(ctx context.Context, e endpoint.Endpoint, mtu int) error {
-	err := nic.Plumb(ctx, nic.Endpoint{
+	n := nic.Endpoint{
 		Device: e.Device(), Namespace: e.Namespace, Interface: e.Interface, IP: e.IP, MAC: e.MAC, MTU: mtu,
 		Gateway: pipeline.GatewayIP(), GatewayMAC: endpoint.MAC(pipeline.GatewayMAC),
-	}, p.drop)
-	if err != nil {
+	}
+	plumb := nic.Plumb
+	if e.Namespace == "" {
+		n.Interface, plumb = e.Peer(), nic.PlumbHere
+	}
+	if err := plumb(ctx, n, p.drop); err != nil {
 		return err
 	}
 	return p.bridge.AddPort(ctx, e.Device(), e.Port, e.Ref.String())

@@ -32,6 +32,7 @@ type hostState struct {
 //	lock                        held while a hostd runs
 //	host.json                   hostState
 //	endpoints/T.V.N.json        one endpoint; no name has a dot
+//	docker.json                 Docker's networks: dockerNetwork by ID
 //
 // Each file is written beside its place and moved there, so that a crash leaves
 // the old or the new one.
@@ -69,10 +70,7 @@ func (s *store) endpointFile(r endpoint.Ref) string {
 // host returns the saved state, or an empty one.
 func (s *store) host() (hostState, error) {
 	var h hostState
-	err := read(filepath.Join(s.dir, "host.json"), &h)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
+	err := readIfThere(filepath.Join(s.dir, "host.json"), &h)
 	return h, err
 }
 
@@ -106,6 +104,15 @@ func (s *store) saveEndpoint(e endpoint.Endpoint) error { return write(s.endpoin
 
 func (s *store) forgetEndpoint(r endpoint.Ref) error {
 	err := os.Remove(s.endpointFile(r))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// readIfThere reads a file, and leaves v as it is where there is none.
+func readIfThere(path string, v any) error {
+	err := read(path, v)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -40,7 +40,10 @@ func validate(r *endpoint.Request) error {
 	if r.IP.IsValid() && !r.IP.Is4() {
 		return fmt.Errorf("ip %s is not IPv4", r.IP)
 	}
-	if r.Namespace == "" {
+	if hostpb.IsHold(r.Name) {
+		return fmt.Errorf("name %q is not allowed: names that begin with %s are made up for addresses", r.Name, hostpb.HoldPrefix)
+	}
+	if r.Namespace == "" && r.Docker == nil {
 		return errors.New("no network namespace")
 	}
 	return validInterface(r.Interface)

@@ -85,12 +85,22 @@ func (r Ref) String() string { return r.VPCID() + "/" + r.Name }
 type Request struct {
 	Ref
 	Subnet    string            `json:"subnet"`
-	Namespace string            `json:"netns"`           // file of the network namespace
+	Namespace string            `json:"netns"`           // file of the network namespace; empty: whoever asked moves the interface
 	Interface string            `json:"interface"`       // in the namespace
 	IP        netip.Addr        `json:"ip,omitzero"`     // invalid: any
 	MAC       MAC               `json:"mac,omitzero"`    // zero: the one that comes with the address
 	Groups    []string          `json:"groups,omitzero"` // claimed
 	Labels    map[string]string `json:"labels,omitzero"`
+	Held      string            `json:"held,omitempty"` // name of the Hold whose address it takes over
+	Docker    *Docker           `json:"docker,omitempty"`
+}
+
+// Docker says which of Docker's interfaces an endpoint is.
+type Docker struct {
+	Network   string `json:"network"` // IDs
+	Endpoint  string `json:"endpoint"`
+	Container string `json:"container"`
+	Gateway   uint8  `json:"gateway"` // which next hop its routes have: each interface of a container needs another
 }
 
 // DefaultInterface is the interface's name where the request has none.
@@ -132,6 +142,12 @@ type Endpoint struct {
 
 // Device returns the name of the endpoint's device on the host.
 func (e *Endpoint) Device() string { return DevicePrefix + strconv.FormatUint(uint64(e.Port), 10) }
+
+// Peer returns the name of the other end while it is still on the host.
+func (e *Endpoint) Peer() string { return PeerPrefix + strconv.FormatUint(uint64(e.Port), 10) }
+
+// PeerPrefix begins the name of every Peer.
+const PeerPrefix = "dlc"
 
 // DevicePrefix begins the name of every endpoint's device on the host.
 const DevicePrefix = "dl"

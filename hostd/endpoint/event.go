@@ -20,6 +20,21 @@ type (
 		Ref   Ref
 		Token uint64
 	}
+	// Hold asks for an address before it is known for whom, under a name made up for
+	// it. The Answer's Endpoint has nothing but Ref, Subnet, IP and MAC.
+	Hold struct {
+		Ref      Ref
+		Subnet   string
+		IP       netip.Addr // invalid: any
+		Token    uint64
+		Deadline time.Time
+	}
+	// Unhold gives the address of a Hold back. If an endpoint took it over, that
+	// changes nothing.
+	Unhold struct {
+		Ref Ref
+		IP  netip.Addr
+	}
 	// Leased answers AskLease: an address, or Err says why not.
 	Leased struct {
 		ID  uint64
@@ -55,6 +70,8 @@ type (
 
 func (Attach) event()     {}
 func (Detach) event()     {}
+func (Hold) event()       {}
+func (Unhold) event()     {}
 func (Leased) event()     {}
 func (Plumbed) event()    {}
 func (Unplumbed) event()  {}
@@ -75,6 +92,7 @@ type (
 		Ref    Ref
 		Subnet string
 		IP     netip.Addr // invalid: any
+		Held   string     // the name under which the host holds IP now; empty: it doesn't
 	}
 	// SendRelease gives an address back to the controller.
 	SendRelease struct {

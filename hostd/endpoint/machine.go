@@ -27,8 +27,9 @@ type Machine struct {
 	endpoints map[Ref]*entry
 	nextPort  uint32
 	connected bool
-	seq       uint64 // last one given away on this stream
-	lease     uint64 // last one given away
+	seq       uint64          // last one given away on this stream
+	lease     uint64          // last one given away
+	holds     map[uint64]Hold // by the AskLease that waits for its answer
 	releases  []SendRelease
 	orphans   map[uint64]Ref // AskLeases whose endpoint is gone before the answer
 	effects   []Effect       // of the running Step
@@ -53,7 +54,9 @@ type entry struct {
 // New returns a machine with the endpoints that were saved, and the NextPort.
 // Those that were not up are taken down by the first Step.
 func New(limits Limits, saved []Endpoint, nextPort uint32) *Machine {
-	m := &Machine{limits: limits, endpoints: map[Ref]*entry{}, orphans: map[uint64]Ref{}, nextPort: nextPort}
+	m := &Machine{
+		limits: limits, endpoints: map[Ref]*entry{}, holds: map[uint64]Hold{}, orphans: map[uint64]Ref{}, nextPort: nextPort,
+	}
 	for _, e := range saved {
 		m.endpoints[e.Ref] = &entry{Endpoint: e, leased: e.IP.IsValid()}
 	}
@@ -83,12 +86,17 @@ func (m *Machine) Endpoints() []Endpoint {
 // Deadline returns when the next Tick is due; zero: none is.
 func (m *Machine) Deadline() time.Time {
 	var next time.Time
-	for _, e := range m.endpoints {
-		for _, t := range []time.Time{e.retry, e.deadline} {
-			if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-				next = t
-			}
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
 		}
+	}
+	for _, e := range m.endpoints {
+		earlier(e.retry)
+		earlier(e.deadline)
+	}
+	for _, h := range m.holds {
+		earlier(h.Deadline)
 	}
 	return next
 }
@@ -101,6 +109,10 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 		m.attach(ev)
 	case Detach:
 		m.detach(ev)
+	case Hold:
+		m.hold(ev)
+	case Unhold:
+		m.release(SendRelease(ev))
 	case Leased:
 		m.leased(ev)
 	case Plumbed:
@@ -174,7 +186,7 @@ func (m *Machine) takePort() (uint32, bool) {
 }
 
 func (m *Machine) askLease(e *entry) {
-	m.do(AskLease{ID: e.lease, Ref: e.Ref, Subnet: e.Subnet, IP: e.IP})
+	m.do(AskLease{ID: e.lease, Ref: e.Ref, Subnet: e.Subnet, IP: e.IP, Held: e.Held})
 }
 
 func (m *Machine) leased(ev Leased) {
@@ -187,7 +199,7 @@ func (m *Machine) leased(ev Leased) {
 			m.fail(e, Refused, "no address for %s: %s", e.Ref, ev.Err)
 			return
 		}
-		e.IP, e.leased = ev.IP, true
+		e.IP, e.Held, e.leased = ev.IP, "", true
 		if e.MAC.IsZero() {
 			e.MAC = ev.MAC
 		}
@@ -195,7 +207,9 @@ func (m *Machine) leased(ev Leased) {
 		m.do(Save{e.Endpoint}, Plumb{e.Endpoint})
 		return
 	}
-	m.orphaned(ev)
+	if !m.held(ev) {
+		m.orphaned(ev)
+	}
 }
 
 // orphaned gives an address back that came too late, unless the endpoint was
@@ -304,6 +318,7 @@ func (m *Machine) streamUp() {
 			m.askLease(e)
 		}
 	}
+	m.askHolds()
 }
 
 // overdue does what time asks for: attaches that took too long, second tries,
@@ -321,6 +336,7 @@ func (m *Machine) overdue() {
 			m.fail(e, Timeout, "endpoint %s: %s", e.Ref, m.waitsFor(e))
 		}
 	}
+	m.overdueHolds()
 }
 
 func (m *Machine) waitsFor(e *entry) string {
@@ -328,9 +344,9 @@ func (m *Machine) waitsFor(e *entry) string {
 	case e.State == Plumbing:
 		return "the host did not plumb it in time"
 	case !m.connected:
-		return "no controller is connected"
+		return noController
 	case e.State == Leasing:
-		return "the controller gave no address in time"
+		return noAddress
 	}
 	return "the controller did not confirm its flows in time"
 }

@@ -51,6 +51,13 @@ func ValidName(s string) bool {
 	return validLabel(s, MaxName, func(c byte) bool { return c == '-' })
 }
 
+// HoldPrefix begins the names under which a host asks for addresses before it
+// knows for which endpoint. No endpoint may have such a name.
+const HoldPrefix = "hold-"
+
+// IsHold reports whether s is such a name.
+func IsHold(s string) bool { return ValidName(s) && strings.HasPrefix(s, HoldPrefix) }
+
 // ValidHostName reports whether s names a host: as ValidName, with inner dots
 // too and at most MaxHostName bytes.
 func ValidHostName(s string) bool {

@@ -81,7 +81,7 @@ func AddressesMsg(seq uint64, a Addresses) *hostpb.HostMsg {
 
 // LeaseRequestMsg returns a request for an address.
 func LeaseRequestMsg(q endpoint.AskLease) *hostpb.HostMsg {
-	m := &hostpb.LeaseRequest{Id: q.ID, Tenant: q.Ref.Tenant, Vpc: q.Ref.VPC, Subnet: q.Subnet, Name: q.Ref.Name}
+	m := &hostpb.LeaseRequest{Id: q.ID, Tenant: q.Ref.Tenant, Vpc: q.Ref.VPC, Subnet: q.Subnet, Name: q.Ref.Name, Held: q.Held}
 	if q.IP.IsValid() {
 		m.Ip = q.IP.AsSlice()
 	}
@@ -106,6 +106,33 @@ func ParseLease(l *hostpb.Lease) (endpoint.Leased, error) {
 		return out, fmt.Errorf("lease %d has IP %x and MAC %x", l.GetId(), l.GetIp(), l.GetMac())
 	}
 	out.IP, out.MAC = ip, endpoint.MAC(l.GetMac())
+	return out, nil
+}
+
+// Network is a subnet whose endpoints the host may have.
+type Network struct {
+	Tenant, VPC, Subnet string // VPC: bare name within Tenant
+	CIDR                netip.Prefix
+}
+
+// VPCID returns TENANT/NAME of the network's VPC.
+func (n Network) VPCID() string { return n.Tenant + "/" + n.VPC }
+
+// ParseNetworks checks a controller's list.
+func ParseNetworks(l *hostpb.NetworkList) ([]Network, error) {
+	if len(l.GetNetworks()) > hostpb.MaxNetworks {
+		return nil, fmt.Errorf("%d networks are more than %d", len(l.GetNetworks()), hostpb.MaxNetworks)
+	}
+	out := make([]Network, 0, len(l.GetNetworks()))
+	for _, n := range l.GetNetworks() {
+		ip, ok := netip.AddrFromSlice(n.GetIp())
+		cidr := netip.PrefixFrom(ip, int(n.GetPrefixLen()))
+		if !ok || !ip.Is4() || n.GetPrefixLen() > 32 || !cidr.IsValid() || cidr.Masked() != cidr ||
+			!hostpb.ValidName(n.GetTenant()) || !hostpb.ValidName(n.GetVpc()) || !hostpb.ValidName(n.GetSubnet()) {
+			return nil, fmt.Errorf("network %.80q of vpc %.80q/%.80q has address %x/%d", n.GetSubnet(), n.GetTenant(), n.GetVpc(), n.GetIp(), n.GetPrefixLen())
+		}
+		out = append(out, Network{n.GetTenant(), n.GetVpc(), n.GetSubnet(), cidr})
+	}
 	return out, nil
 }
 

@@ -71,6 +71,8 @@ type (
 	}
 	// Leased is a Lease.
 	Leased struct{ Lease *hostpb.Lease }
+	// Networks is a NetworkList.
+	Networks struct{ List *hostpb.NetworkList }
 )
 
 func (Opened) event()   {}
@@ -78,6 +80,7 @@ func (Welcomed) event() {}
 func (Closed) event()   {}
 func (Acked) event()    {}
 func (Leased) event()   {}
+func (Networks) event() {}
 
 // Client keeps the stream.
 type Client struct {
@@ -174,6 +177,8 @@ func (c *Client) receive(stream grpc.BidiStreamingClient[hostpb.HostMsg, hostpb.
 			c.cfg.Handle(Acked{m.GetAck().GetSeq(), problems(m.GetAck())})
 		case m.GetLease() != nil:
 			c.cfg.Handle(Leased{m.GetLease()})
+		case m.GetNetworks() != nil:
+			c.cfg.Handle(Networks{m.GetNetworks()})
 		}
 	}
 }

@@ -66,6 +66,7 @@ type Controller struct {
 	switches map[uint64]*link
 	queued   []*link // that have batches to be flushed
 	hosts    map[uint64]*hostlink.Conn
+	networks map[uint64][]hostlink.Network // that each stream was told last
 	revision api.RevisionStatus
 	saver    *leaseFile
 	asks     *asks
@@ -149,7 +150,7 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 		calls: make(chan func(), maxCalls), inbox: inbox, asks: newAsks(inbox),
 		work: make(chan session.Decide, workEach*runtime.GOMAXPROCS(0)), answers: make(chan session.Decided, answersARound),
 		engine:   engine.New(engine.Config{Epoch: epoch, Wire: cfg.Wire, Leases: leases}),
-		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn),
+		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn), networks: make(map[uint64][]hostlink.Network),
 		saver: saver, history: past, denials: newDenialLog(),
 	}
 	c.trust, err = c.openTrust()

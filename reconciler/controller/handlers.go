@@ -177,7 +177,7 @@ func (h *hostHandler) LeaseRequest(conn *hostlink.Conn, q hostlink.LeaseRequest)
 	c.do(func() {
 		c.step(engine.LeaseAsked{
 			Conn: conn.ID(), ID: q.ID, Host: conn.Host(),
-			Tenant: q.Tenant, VPC: q.VPC, Subnet: q.Subnet, Name: q.Name, IP: q.IP,
+			Tenant: q.Tenant, VPC: q.VPC, Subnet: q.Subnet, Name: q.Name, IP: q.IP, Hold: q.Hold, Held: q.Held,
 		})
 	})
 }
@@ -193,6 +193,7 @@ func (h *hostHandler) HostGone(conn *hostlink.Conn, err error) {
 	c := (*Controller)(h)
 	c.do(func() {
 		delete(c.hosts, conn.ID())
+		delete(c.networks, conn.ID())
 		c.step(engine.HostDown{Conn: conn.ID(), Host: conn.Host()})
 		c.log.LogAttrs(c.ctx, slog.LevelWarn, "host disconnected", slog.String("host", conn.Host()), slog.Any("err", err))
 	})

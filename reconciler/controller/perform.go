@@ -69,6 +69,9 @@ func (c *Controller) ack(a engine.Ack) {
 		errs = append(errs, hostlink.EndpointError{Ref: r.Ref, Text: r.Text})
 	}
 	conn.Ack(a.Seq, errs)
+	if _, told := c.networks[a.Conn]; !told {
+		c.tellNetworks(conn)
+	}
 }
 
 // logUnsent notes a batch that a switch could not be sent. Its connection is

@@ -209,6 +209,7 @@ func (c *Controller) activate(ctx context.Context, l *Loaded, r gitsource.Revisi
 		active.Refused = c.refusedOther(&r)
 		c.revision = active
 		c.step(engine.RevisionLoaded{Policy: pol})
+		c.networksChanged()
 		c.log.LogAttrs(ctx, slog.LevelInfo, "revision activated", slog.String("revision", pol.Revision()), slog.Int("files", active.Files))
 		if len(active.Warnings) > 0 {
 			c.log.LogAttrs(ctx, slog.LevelWarn, "revision has warnings", slog.String("revision", pol.Revision()),

@@ -27,6 +27,7 @@ type Engine struct {
 	snap    *inventory.Snapshot
 	refused map[string][]inventory.Refusal // by host
 	leases  Leases
+	holds   holds
 	early   []early // questions for addresses, before the first revision
 
 	switches  map[uint64]*switchState // connected ones
@@ -55,7 +56,7 @@ func New(c Config) *Engine {
 		cfg: c, interner: inventory.NewInterner(), net: &spec.Network{},
 		sessions: newTable(c),
 		hosts:    make(map[string]*host), refused: make(map[string][]inventory.Refusal),
-		leases: c.Leases, switches: make(map[uint64]*switchState),
+		leases: c.Leases, holds: make(holds), switches: make(map[uint64]*switchState),
 		compared: make(map[uint64]bool), redraws: make(map[uint64]*redrawing),
 		count: Counters{Drift: make(map[DriftKind]uint64)},
 	}

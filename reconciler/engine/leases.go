@@ -29,10 +29,11 @@ func (e *Engine) answerLease(now time.Time, ev LeaseAsked) []Effect {
 		return []Effect{LeaseGiven{Conn: ev.Conn, ID: ev.ID, Err: err.Error()}}
 	}
 	vpc := spec.MakeVPCID(ev.Tenant, ev.VPC)
-	return []Effect{
-		SaveLeases{e.cloneLeases()},
-		LeaseGiven{Conn: ev.Conn, ID: ev.ID, IP: ip, MAC: packet.MAC(ipam.MAC(string(vpc), ip))},
+	given := LeaseGiven{Conn: ev.Conn, ID: ev.ID, IP: ip, MAC: packet.MAC(ipam.MAC(string(vpc), ip))}
+	if ev.Hold {
+		return []Effect{given}
 	}
+	return []Effect{SaveLeases{e.cloneLeases()}, given}
 }
 
 func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
@@ -49,13 +50,23 @@ func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
 	}
 	holder := holderOf(vpc, ev.Name, ev.Host)
 	taken := e.leasesWithSeen(vpc)
-	if l, found := taken[ev.IP]; found && !l.Released.IsZero() && strings.HasPrefix(l.Holder, holderOf(vpc, ev.Name, "")) {
+	if l, found := taken[ev.IP]; found && !l.Released.IsZero() && (ev.Hold || strings.HasPrefix(l.Holder, holderOf(vpc, ev.Name, ""))) {
 		taken[ev.IP] = ipam.Lease{Holder: holder} // it moved here with its address, which need not rest
 	}
+	held := e.holds[vpc][ev.IP]
+	takesOver := ev.Held != "" && e.holds.end(vpc, ev.IP, holderOf(vpc, ev.Held, ev.Host))
+	e.holds.overlay(now, vpc, taken)
 	vip := func(a netip.Addr) bool { return e.snap.ServiceAt(vpc, a) != nil }
 	ip, err := ipam.Pick(sub.CIDR, vip, taken, ipam.Request{Holder: holder, IP: ev.IP}, now)
 	if err != nil {
+		if takesOver {
+			e.holds.add(vpc, ev.IP, held) // another name may get it
+		}
 		return netip.Addr{}, err
+	}
+	if ev.Hold {
+		e.holds.add(vpc, ip, hold{holder, now})
+		return ip, nil
 	}
 	if e.leases[vpc] == nil {
 		e.leases[vpc] = make(map[netip.Addr]ipam.Lease)
@@ -87,6 +98,9 @@ func holderOf(vpc spec.VPCID, name, host string) string {
 
 // leaseReleased starts an address's rest; only its holder may give it back.
 func (e *Engine) leaseReleased(now time.Time, ev LeaseReleased) []Effect {
+	if e.holds.end(ev.VPC, ev.IP, holderOf(ev.VPC, ev.Name, ev.Host)) {
+		return nil
+	}
 	l, found := e.leases[ev.VPC][ev.IP]
 	if !found || l.Holder != holderOf(ev.VPC, ev.Name, ev.Host) || !l.Released.IsZero() {
 		return nil

@@ -77,6 +77,8 @@ type LeaseAsked struct {
 	Tenant, VPC, Subnet string
 	Name                string
 	IP                  netip.Addr // invalid: any
+	Hold                bool       // Name is made up: an endpoint takes the address over soon
+	Held                string     // such a name, under which the host holds IP now: that ends
 }
 
 // LeaseReleased gives an address back.

@@ -221,6 +221,9 @@ func decodeEndpoint(e *hostpb.Endpoint) (inventory.EndpointReport, error) {
 	fail := func(err error) (inventory.EndpointReport, error) {
 		return v, fmt.Errorf("endpoint %s/%s: %w", v.VPCID(), v.Name, err)
 	}
+	if hostpb.IsHold(v.Name) {
+		return fail(fmt.Errorf("names that begin with %q are made up for addresses", hostpb.HoldPrefix))
+	}
 	if len(v.Claims) > hostpb.MaxClaims {
 		return fail(fmt.Errorf("%d claims are more than %d", len(v.Claims), hostpb.MaxClaims))
 	}
@@ -261,9 +264,13 @@ func decodeRefs(rs []*hostpb.EndpointRef) ([]inventory.EndpointRef, error) {
 }
 
 func decodeLeaseRequest(q *hostpb.LeaseRequest) (LeaseRequest, error) {
-	out := LeaseRequest{ID: q.GetId(), Tenant: q.GetTenant(), VPC: q.GetVpc(), Subnet: q.GetSubnet(), Name: q.GetName()}
+	out := LeaseRequest{ID: q.GetId(), Tenant: q.GetTenant(), VPC: q.GetVpc(), Subnet: q.GetSubnet(), Name: q.GetName(), Held: q.GetHeld()}
 	if err := checkNames(out.Tenant, out.VPC, out.Subnet, out.Name); err != nil {
 		return out, fmt.Errorf("lease request: %w", err)
+	}
+	out.Hold = hostpb.IsHold(out.Name)
+	if out.Held != "" && (!hostpb.IsHold(out.Held) || out.Hold) {
+		return out, fmt.Errorf("lease request: %.80q cannot take over from %.80q", out.Name, out.Held)
 	}
 	if len(q.GetIp()) > 0 {
 		var err error
@@ -341,6 +348,16 @@ func leaseMsg(id uint64, l Lease) *hostpb.ControllerMsg {
 		m.Ip, m.Mac = l.IP.AsSlice(), l.MAC[:]
 	}
 	return &hostpb.ControllerMsg{Msg: &hostpb.ControllerMsg_Lease{Lease: m}}
+}
+
+func networksMsg(ns []Network) *hostpb.ControllerMsg {
+	l := &hostpb.NetworkList{}
+	for _, n := range ns[:min(len(ns), hostpb.MaxNetworks)] {
+		l.Networks = append(l.Networks, &hostpb.Network{
+			Tenant: n.Tenant, Vpc: n.VPC, Subnet: n.Subnet, Ip: n.CIDR.Addr().AsSlice(), PrefixLen: uint32(n.CIDR.Bits()),
+		})
+	}
+	return &hostpb.ControllerMsg{Msg: &hostpb.ControllerMsg_Networks{Networks: l}}
 }
 
 // clip shortens an error text to what the contract allows.

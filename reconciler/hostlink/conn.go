@@ -56,6 +56,9 @@ func (c *Conn) Ack(seq uint64, errs []EndpointError) { c.push(ackMsg(seq, errs))
 // Lease answers the LeaseRequest id.
 func (c *Conn) Lease(id uint64, l Lease) { c.push(leaseMsg(id, l)) }
 
+// Networks tells the host all subnets whose endpoints it may have.
+func (c *Conn) Networks(ns []Network) { c.push(networksMsg(ns)) }
+
 // Close ends the stream.
 func (c *Conn) Close() {
 	c.closeFor(status.Error(codes.Aborted, "closed by the controller"))

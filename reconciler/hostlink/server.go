@@ -53,6 +53,8 @@ type LeaseRequest struct {
 	ID                        uint64 // names it in the answer
 	Tenant, VPC, Subnet, Name string
 	IP                        netip.Addr // invalid: any
+	Hold                      bool       // Name is made up: an endpoint takes the address over soon
+	Held                      string     // such a name, under which the host holds IP now: that ends
 }
 
 // LeaseRelease gives the address of the endpoint Name back.
@@ -67,6 +69,12 @@ type Lease struct {
 	IP  netip.Addr
 	MAC packet.MAC
 	Err string
+}
+
+// Network is a subnet whose endpoints a host may have.
+type Network struct {
+	Tenant, VPC, Subnet string // VPC: bare name within Tenant
+	CIDR                netip.Prefix
 }
 
 // EndpointError says why an endpoint is not in force.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/daolinet/daolinet/hostd/agent"
 	"github.com/daolinet/daolinet/hostd/bridge"
+	"github.com/daolinet/daolinet/hostd/docker"
 	"github.com/daolinet/daolinet/hostd/identity"
 )
 
@@ -76,6 +77,8 @@ func (o *runOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&cfg.OVSRunDir, "ovs-rundir", agent.DefaultOVSRunDir, "directory with Open vSwitch's sockets")
 	f.StringVar(&cfg.StateDir, "state-dir", agent.DefaultStateDir, "directory for what must outlive a restart")
 	f.DurationVar(&cfg.AttachTimeout, "attach-timeout", agent.DefaultAttachTimeout, "how long an attach may take before it is undone")
+	f.StringVar(&cfg.Docker, "docker", docker.DefaultSocket, "dockerd's socket, used from when it is there; "+docker.None+" leaves Docker alone")
+	f.StringVar(&cfg.PluginSocket, "plugin-socket", docker.DefaultPluginSocket, "where dockerd finds its driver daoli; a socket that systemd opened comes first")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 }

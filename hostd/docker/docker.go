@@ -1,0 +1,119 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/daolinet/daolinet/hostd/docker/plugin"
+	"github.com/daolinet/daolinet/hostd/uplink"
+)
+
+// Defaults.
+const (
+	DefaultSocket       = "/var/run/docker.sock"
+	DefaultPluginSocket = "/run/docker/plugins/daoli.sock"
+	None                = "none" // as Socket: Docker is left alone
+)
+
+// Timing.
+const (
+	lookEvery     = 200 * time.Millisecond // for a Docker that is not there yet
+	headerTimeout = 5 * time.Second        // of a plugin call
+	shutdownWait  = 3 * time.Second        // for calls under way
+)
+
+// Config is a Docker's.
+type Config struct {
+	Socket       string // of dockerd
+	PluginSocket string // ours
+	Host         Host
+	Networks     map[string]uplink.Network             // as last saved, by Docker's ID
+	Save         func(map[string]uplink.Network) error // keeps them over a restart
+	Logger       *slog.Logger
+}
+
+// Docker is the host's Docker.
+type Docker struct {
+	cfg    Config
+	driver *Driver
+	kick   chan struct{} // capacity 1: look at everything again
+}
+
+// New returns the host's Docker. It does nothing before Run.
+func New(cfg Config) (*Docker, error) {
+	api, err := newDaemon(cfg.Socket)
+	if err != nil {
+		return nil, err
+	}
+	return &Docker{
+		cfg: cfg, kick: make(chan struct{}, 1),
+		driver: &Driver{host: cfg.Host, api: api, book: newBook(cfg.Networks, cfg.Save), log: cfg.Logger},
+	}, nil
+}
+
+// SetNetworks says in which subnets the host may have endpoints from now on.
+func (d *Docker) SetNetworks(ns []uplink.Network) {
+	sortNetworks(ns)
+	d.driver.mu.Lock()
+	d.driver.known, d.driver.told = ns, true
+	d.driver.mu.Unlock()
+	d.look()
+}
+
+// look has everything looked at soon.
+func (d *Docker) look() {
+	select {
+	case d.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Run serves Docker until ctx ends, from when it is there.
+func (d *Docker) Run(ctx context.Context) error {
+	ln, err := d.listen(ctx)
+	if err != nil || ln == nil {
+		return err
+	}
+	srv := &http.Server{
+		Handler: plugin.Handler(d.driver, d.cfg.Logger), ReadHeaderTimeout: headerTimeout,
+		ErrorLog: slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	d.keep(ctx)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
+	defer cancel()
+	if srv.Shutdown(end) != nil {
+		srv.Close()
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve docker: %w", err)
+	}
+	return nil
+}
+
+// listen returns the plugin's socket when there is a Docker to use it; nil if ctx
+// ended before. A socket that systemd holds is served at once.
+func (d *Docker) listen(ctx context.Context) (net.Listener, error) {
+	if plugin.Inherited(os.Getenv) {
+		return plugin.Listen(d.cfg.PluginSocket, os.Getenv)
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(d.cfg.Socket); err == nil {
+			return plugin.Listen(d.cfg.PluginSocket, os.Getenv)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-tick.C:
+		}
+	}
+}
