@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"time"
 
 	"github.com/daolinet/daolinet/hostd/docker/plugin"
 	"github.com/daolinet/daolinet/hostd/endpoint"
@@ -215,8 +214,3 @@ func routes(known []uplink.Network, vpc string, hop netip.Addr) []plugin.StaticR
 // nextHop returns the g-th next hop. The switch answers for all that it is asked
 // for, and they never stand in a packet.
 func nextHop(g uint8) netip.Addr { return netip.AddrFrom4([4]byte{169, 254, 1, 1 + g}) }
-
-// bounded gives a question to Docker its time.
-func bounded(ctx context.Context, wait time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, wait)
-}

@@ -100,7 +100,7 @@ func (d *Docker) told(_ context.Context, m events.Message) {
 
 // sync brings Docker's networks and the host's endpoints in line.
 func (d *Docker) sync(ctx context.Context) error {
-	ctx, cancel := bounded(ctx, syncWait)
+	ctx, cancel := context.WithTimeout(ctx, syncWait)
 	defer cancel()
 	have, err := d.driver.host.Endpoints(ctx) // before Docker is asked: what comes later is not judged
 	if err != nil {

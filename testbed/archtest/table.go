@@ -149,6 +149,13 @@ var Table = map[string]Rule{
 		May: []string{"hostd/hostpb"},
 		Why: "a host's key and certificate depend on the contract and on nothing that uses them",
 	},
+	"hostd/docker/plugin": {
+		Why: "Docker's protocol and no more: what it means is its driver's matter",
+	},
+	"hostd/docker": {
+		May: []string{"hostd/docker/plugin", "hostd/hostpb", "hostd/endpoint", "hostd/uplink"},
+		Why: "it turns Docker's words into endpoints, by whatever Host it is given",
+	},
 	"hostd/agent": {
 		May: []string{"hostd/...", "reconciler/pipeline", "reconciler/openflow", "reconciler/packet"},
 		Why: "the loop of a host; beyond the pipeline the controller's packages stay on the controller",
