@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,7 @@ type Docker struct {
 	host           *Host
 	dir            string
 	anchor, daemon *Process
+	held           *os.File // daoli-hostd's socket for Docker; nil with Options.OwnSocket
 }
 
 func newDocker(h *Host) *Docker {
@@ -35,7 +37,7 @@ func newDocker(h *Host) *Docker {
 
 // up starts the host's first dockerd and gives it the image.
 func (d *Docker) up(ctx context.Context) error {
-	if err := d.drop(ctx); err != nil {
+	if err := d.cast(ctx); err != nil {
 		return err
 	}
 	if err := startAndAwait(ctx, d.launch); err != nil {
@@ -45,13 +47,47 @@ func (d *Docker) up(ctx context.Context) error {
 	return err
 }
 
-// drop drops the anchor: the process that holds dockerd's mount and UTS
-// namespaces.
-func (d *Docker) drop(ctx context.Context) (err error) {
-	run, memory := filepath.Join(d.dir, "run"), d.memory()
-	if err := errors.Join(os.MkdirAll(d.Plugins, 0o755), os.MkdirAll(memory, 0o755)); err != nil {
+// prepare makes what both dockerd and daoli-hostd need.
+func (d *Docker) prepare() error {
+	if err := errors.Join(os.MkdirAll(d.Plugins, 0o755), os.MkdirAll(d.memory(), 0o755)); err != nil {
 		return err
 	}
+	if d.host.testbed.opt.OwnSocket {
+		return nil
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: d.pluginSocket(), Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("hold socket for docker: %w", err)
+	}
+	l.SetUnlinkOnClose(false)
+	defer l.Close()
+	d.held, err = l.File()
+	return err
+}
+
+func (d *Docker) pluginSocket() string { return filepath.Join(d.Plugins, "daoli.sock") }
+
+// flags are the flags of daoli-hostd by which it serves this dockerd, or none.
+func (d *Docker) flags() []string {
+	if d == nil {
+		return []string{"--docker", "none"}
+	}
+	return []string{"--docker", d.Socket, "--plugin-socket", d.pluginSocket()}
+}
+
+// hold gives a daoli-hostd the socket that is held for it (sd_listen_fds(3)).
+func (d *Docker) hold(c *command) {
+	if d == nil || d.held == nil {
+		return
+	}
+	c.files, c.env = []*os.File{d.held}, append(c.env, "LISTEN_FDS=1")
+	c.argv = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, c.argv...)
+}
+
+// cast casts the anchor: the process that holds dockerd's mount and UTS
+// namespaces.
+func (d *Docker) cast(ctx context.Context) (err error) {
+	run, memory := filepath.Join(d.dir, "run"), d.memory()
 	const script = `echo "$1" >/proc/sys/kernel/hostname && mount --bind "$2" /run && mount -t tmpfs -o mode=0755 daoli "$3" && exec sleep infinity`
 	// slave, so that a namespace which is deleted outside goes here too.
 	c := d.host.command("anchor",

@@ -144,6 +144,7 @@ func (h *Host) launchHostd() (await func(context.Context) error, err error) {
 }
 
 func (h *Host) launchAs(c command) (await func(context.Context) error, err error) {
+	h.Docker.hold(&c)
 	if h.hostd, err = h.testbed.start(c); err != nil {
 		return nil, err
 	}
@@ -170,6 +171,7 @@ func (h *Host) joinCommand(ctx context.Context) (command, error) {
 	c := h.command("hostd", h.testbed.Binary("daoli-hostd"), "join", t.Controllers[0], "--ca-hash", t.CAHash,
 		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
 		"--socket", h.Socket, "--state-dir", h.StateDir())
+	c.argv = append(c.argv, h.Docker.flags()...)
 	c.env = append(c.env, "DAOLI_TOKEN="+t.Token)
 	return c, nil
 }

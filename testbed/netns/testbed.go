@@ -39,6 +39,9 @@ type Options struct {
 	// end of its command line.
 	Docker     bool
 	DockerArgs []string
+	// OwnSocket has daoli-hostd make the socket that Docker calls it by itself. Else
+	// that is held open for it, as systemd does: Docker waits while it is away.
+	OwnSocket bool
 	// ControllerArgs are added to the controller's command line.
 	ControllerArgs []string
 }
