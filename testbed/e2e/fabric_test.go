@@ -52,12 +52,17 @@ type fabric struct {
 // a program crashed in it.
 func start(t *testing.T, hosts int) *fabric {
 	t.Helper()
+	return startWith(t, netns.Options{Hosts: hosts, SpecsFS: os.DirFS("testdata/specs"), Binaries: os.Getenv(binariesVar)})
+}
+
+func startWith(t *testing.T, opt netns.Options) *fabric {
+	t.Helper()
 	began := time.Now()
-	tb, err := netns.Up(t.Context(), netns.Options{Hosts: hosts, SpecsFS: os.DirFS("testdata/specs"), Binaries: os.Getenv(binariesVar)})
+	tb, err := netns.Up(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d hosts up in %s", hosts, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d hosts up in %s", opt.Hosts, time.Since(began).Round(time.Millisecond))
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(func() {
 		cancel()
