@@ -149,7 +149,7 @@ func (d *Docker) Process() *Process { return d.daemon }
 // Do runs docker(1) with this dockerd, and returns what it printed without the
 // newline at its end. The error has what it said on standard error.
 func (d *Docker) Do(ctx context.Context, args ...string) (string, error) {
-	cmd := d.host.testbed.Command(ctx, append([]string{"docker"}, args...)...)
+	cmd := d.host.testbed.Command(ctx, append([]string{client()}, args...)...)
 	cmd.Env = append(cmd.Env, "DOCKER_HOST=unix://"+d.Socket, "DOCKER_CONFIG="+filepath.Join(d.dir, "docker-config"), "DOCKER_CONTEXT=")
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
@@ -160,6 +160,16 @@ func (d *Docker) Do(ctx context.Context, args ...string) (string, error) {
 		return out.String(), fmt.Errorf("docker %s on %s: %w: %s", args[0], d.host.Name, err, bytes.TrimSpace(said.Bytes()))
 	}
 	return strings.TrimRight(out.String(), "\n"), nil
+}
+
+// client is the docker(1) of dockerd's package, if that is there: a much newer one
+// does not speak all of its language.
+func client() string {
+	const packaged = "/usr/bin/docker"
+	if _, err := os.Stat(packaged); err == nil {
+		return packaged
+	}
+	return "docker"
 }
 
 func (r *run) imageFile() string { return filepath.Join(r.dir, "image.tar") }

@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/daolinet/daolinet/reconciler/api"
+	"github.com/daolinet/daolinet/testbed/netns/inside"
 )
 
 // Host is one emulated server.
@@ -204,4 +206,18 @@ func dialUnix(ctx context.Context, socket string) error {
 		return err
 	}
 	return c.Close()
+}
+
+// Exec runs a command in the host's namespace and returns what it printed.
+func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
+	cmd := h.testbed.Command(ctx, argv...)
+	var out []byte
+	err := inside.Do(h.Namespace, func() (err error) {
+		out, err = cmd.CombinedOutput()
+		return err
+	})
+	if err != nil {
+		return string(out), fmt.Errorf("run %s on %s: %w: %s", argv[0], h.Name, err, bytes.TrimSpace(out))
+	}
+	return string(out), nil
 }
