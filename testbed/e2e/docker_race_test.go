@@ -14,7 +14,7 @@ import (
 	"github.com/daolinet/daolinet/testbed/netns/inside"
 )
 
-var dockerStarts = flag.Int("docker-starts", 100, "containers of each kind that speak the moment they start")
+var dockerStarts = flag.Int("docker-starts", 50, "containers of each kind that speak the moment they start")
 
 // TestDockerFirstPacketMeetsItsPolicy starts containers whose process does
 // nothing but connect, the moment it starts. Those that may are never denied,

@@ -34,6 +34,7 @@ func TestDockerRun(t *testing.T) {
 		{"a container that is renamed stays who it is", dockerRename},
 		{"what docker compose does with an external network", dockerCompose},
 		{"a container that moves is reached again at once", dockerMove},
+		{"two hosts have containers of one name", dockerSameName},
 		{"published ports are refused with what to do", dockerPorts},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(f.with(t)) })
@@ -233,6 +234,12 @@ func dockerMove(f *fabric) {
 		f.t.Logf("on %s: reached by both after %s", hosts[i%2], time.Since(began).Round(time.Millisecond))
 		f.gone(hosts[i%2], "moves")
 	}
+}
+
+func dockerSameName(f *fabric) {
+	here, there := f.run("h1", "same", acmeWeb, greeting(80)...), f.run("h2", "same", acmeWeb, greeting(80)...)
+	f.hears(here, there, acmeWeb, 80)
+	f.hears(there, here, acmeWeb, 80)
 }
 
 func dockerPorts(f *fabric) {

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/daolinet/daolinet/testbed/netns"
 )
 
@@ -48,13 +46,19 @@ spec:
 func startKill(t *testing.T, d time.Duration) *fabric {
 	t.Helper()
 	f := start(t, 2)
+	f.forKilling(d)
+	return f
+}
+
+// forKilling gives a fabric the VPC of these tests, and d.
+func (f *fabric) forKilling(d time.Duration) {
+	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
+	f.t.Cleanup(cancel)
 	f.ctx = ctx
 	first := f.revision()
 	f.write(killFile, killSpecs)
 	f.next(first)
-	return f
 }
 
 // killing is a fabric with connections that outlive what is done to it.
@@ -71,9 +75,16 @@ type killing struct {
 func startKilling(t *testing.T, d time.Duration) *killing {
 	t.Helper()
 	f := startKill(t, d)
-	k := &killing{fabric: f}
 	near, far := f.attach("h1:acme/kill/one/client1"), f.attach("h2:acme/kill/one/client2")
 	routed, bridged := f.attach("h1:acme/kill/two/server1", "servers"), f.attach("h2:acme/kill/one/server2", "servers")
+	return f.killing(near, far, routed, bridged)
+}
+
+// killing connects clients and servers: a client on each host, a server in
+// another subnet beside the first, and one in theirs beside the second.
+func (f *fabric) killing(near, far, routed, bridged *netns.Endpoint) *killing {
+	f.t.Helper()
+	k := &killing{fabric: f}
 	k.join(routed, near, far)
 	k.join(bridged, near)
 	for _, s := range k.streams {
@@ -203,8 +214,8 @@ func (k *killing) asBefore(when string) {
 	k.t.Helper()
 	k.within(settleTime, "the state of a clean start "+when, func() error {
 		now, err := k.state()
-		if diff := cmp.Diff(k.clean, now); err == nil && diff != "" {
-			err = fmt.Errorf("state (-clean +now):\n%s", diff)
+		if err == nil {
+			err = differ(k.clean, now)
 		}
 		return err
 	})
