@@ -56,6 +56,7 @@ func Measurements() []Measurement {
 		{"cut", []string{"cut-p99"}, measureCut},
 		{"restart", []string{"restart"}, measureRestart},
 		{"idle", []string{"idle-controller", "idle-hostd", "idle-cpu"}, measureIdle},
+		{"docker", []string{"docker-run"}, measureDockerRun},
 		{"packets", []string{"first-packet-200-p50", "first-packet-200-p99", "first-packet-200-lost",
 			"first-packet-500-p50", "first-packet-500-p99", "first-packet-500-lost"}, measureFirstPacket},
 		{"sessions", []string{"sessions-one-switch"}, measureSessions},

@@ -34,6 +34,7 @@ func Lines() []Line {
 		{"scale-controller", "the same: memory of the controller", atMost(150, Megabytes)},
 		{"scale-delta", "an endpoint comes or goes on a host of 2,000, 10,000 sessions live: CPU", atMost(20, Milliseconds)},
 		{"scale-audit", "the same host's switch, 40,000 flows, counted and audited once: CPU", atMost(50, Milliseconds)},
+		{"docker-run", "docker run in a network of ours until another host reaches it, of 1.2 x --network none + 300 ms", atMost(1, Ratio)},
 		{"idle-controller", "memory of an idle controller", atMost(150, Megabytes)},
 		{"idle-hostd", "memory of an idle daoli-hostd", atMost(40, Megabytes)},
 		{"idle-cpu", "CPU of an idle controller and the daoli-hostd of two hosts together", atMost(1, Percent)},

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,16 +107,11 @@ func (f *fabric) awaitNetworks(names ...string) {
 func (f *fabric) comeAndGo(n int) {
 	f.t.Helper()
 	errs := make([]error, len(f.Hosts))
-	done := make(chan struct{})
+	var wg sync.WaitGroup
 	for i, h := range f.Hosts {
-		go func() {
-			defer func() { done <- struct{}{} }()
-			errs[i] = f.cameAndWent(h, n)
-		}()
+		wg.Go(func() { errs[i] = f.cameAndWent(h, n) })
 	}
-	for range f.Hosts {
-		<-done
-	}
+	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		f.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -237,7 +238,17 @@ func dockerMove(f *fabric) {
 }
 
 func dockerSameName(f *fabric) {
-	here, there := f.run("h1", "same", acmeWeb, greeting(80)...), f.run("h2", "same", acmeWeb, greeting(80)...)
+	errs := make([]error, len(f.Hosts))
+	var wg sync.WaitGroup
+	for i, h := range f.Hosts { // at the same moment
+		f.t.Cleanup(func() { f.gone(h.Name, "same") })
+		wg.Go(func() { _, errs[i] = h.Docker.Run(f.ctx, "same", acmeWeb, greeting(80)...) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		f.t.Fatal(err)
+	}
+	here, there := f.inspect("h1", "same"), f.inspect("h2", "same")
 	f.hears(here, there, acmeWeb, 80)
 	f.hears(there, here, acmeWeb, 80)
 }
