@@ -225,6 +225,9 @@ func (a *api) doLeave(ctx context.Context, q LeaveRequest) (struct{}, error) {
 			return struct{}{}, err
 		}
 	}
+	if a.loop.docker != nil {
+		a.loop.docker.Withdraw(ctx)
+	}
 	a.loop.cfg.Logger.Info("leave requested", slog.Int("detached", len(v.endpoints)))
 	a.leave(errLeft)
 	return struct{}{}, <-a.left

@@ -56,7 +56,11 @@ type (
 		hold   endpoint.Hold
 		answer chan<- endpoint.Answer // capacity 1
 	}
-	unholdRequest struct{ unhold endpoint.Unhold }
+	unholdRequest   struct{ unhold endpoint.Unhold }
+	identifyRequest struct {
+		identify endpoint.Identify
+		answer   chan<- endpoint.Answer // capacity 1
+	}
 )
 
 // Hold gets an address.
@@ -79,6 +83,16 @@ func (h *dockerHost) Attach(ctx context.Context, r endpoint.Request) (endpoint.E
 	}
 	answer := make(chan endpoint.Answer, 1)
 	return h.await(ctx, attachRequest{request: r, deadline: deadlineOf(ctx), answer: answer}, answer)
+}
+
+// Identify gives an endpoint another name.
+func (h *dockerHost) Identify(ctx context.Context, ref endpoint.Ref, to endpoint.Request) (endpoint.Endpoint, error) {
+	named := endpoint.Request{Ref: to.Ref, Subnet: to.Subnet, Interface: to.Interface, Groups: to.Groups, Labels: to.Labels, Docker: to.Docker}
+	if err := validate(&named); err != nil {
+		return endpoint.Endpoint{}, err
+	}
+	answer := make(chan endpoint.Answer, 1)
+	return h.await(ctx, identifyRequest{endpoint.Identify{Ref: ref, To: to}, answer}, answer)
 }
 
 // Detach ends an endpoint.

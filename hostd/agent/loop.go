@@ -144,6 +144,9 @@ func (l *loop) handle(ctx context.Context, ev any) {
 		l.step(ctx, ev.hold)
 	case unholdRequest:
 		l.step(ctx, ev.unhold)
+	case identifyRequest:
+		ev.identify.Token = l.ask(ev.answer)
+		l.step(ctx, ev.identify)
 	case viewRequest:
 		ev.answer <- l.view()
 	}

@@ -40,7 +40,7 @@ func validate(r *endpoint.Request) error {
 	if r.IP.IsValid() && !r.IP.Is4() {
 		return fmt.Errorf("ip %s is not IPv4", r.IP)
 	}
-	if hostpb.IsHold(r.Name) {
+	if hostpb.IsHold(r.Name) != r.Hidden {
 		return fmt.Errorf("name %q is not allowed: names that begin with %s are made up for addresses", r.Name, hostpb.HoldPrefix)
 	}
 	if r.Namespace == "" && r.Docker == nil {

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
@@ -26,7 +27,55 @@ const ownLabel = "daoli.hostd"
 // for our answer.
 type daemon struct {
 	api *client.Client
-	up  atomic.Bool // events flow: only then does it answer soon
+	up  gate // events flow: only then does it answer soon
+}
+
+// gate is a door that somebody opens and closes, and others wait at.
+type gate struct {
+	mu   sync.Mutex    // guards what follows
+	shut chan struct{} // closed when the door is open; nil: shut, and nobody waits
+	open bool
+}
+
+// set opens or closes it.
+func (g *gate) set(open bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if open && !g.open && g.shut != nil {
+		close(g.shut)
+		g.shut = nil
+	}
+	g.open = open
+}
+
+// isOpen reports whether it is open.
+func (g *gate) isOpen() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open
+}
+
+// wait waits until it is open, but not longer than d, and reports whether it is.
+func (g *gate) wait(ctx context.Context, d time.Duration) bool {
+	g.mu.Lock()
+	if g.open {
+		g.mu.Unlock()
+		return true
+	}
+	if g.shut == nil {
+		g.shut = make(chan struct{})
+	}
+	opened := g.shut
+	g.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-opened:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 func newDaemon(socket string) (*daemon, error) {

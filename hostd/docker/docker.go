@@ -61,7 +61,9 @@ func New(cfg Config) (*Docker, error) {
 func (d *Docker) SetNetworks(ns []uplink.Network) {
 	sortNetworks(ns)
 	d.driver.mu.Lock()
-	d.driver.known, d.driver.told = ns, true
+	if !d.driver.withdrawn {
+		d.driver.known, d.driver.told = ns, true
+	}
 	d.driver.mu.Unlock()
 	d.look()
 }
@@ -79,6 +81,9 @@ func (d *Docker) Run(ctx context.Context) error {
 	ln, err := d.listen(ctx)
 	if err != nil || ln == nil {
 		return err
+	}
+	if !plugin.Inherited(os.Getenv) {
+		defer os.Remove(d.cfg.PluginSocket)
 	}
 	srv := &http.Server{
 		Handler: plugin.Handler(d.driver, d.cfg.Logger), ReadHeaderTimeout: headerTimeout,

@@ -19,11 +19,13 @@ import (
 
 // Bounds of what Docker waits for.
 const (
-	addressWait = 4 * time.Second // RequestAddress: for a controller, and its answer
-	joinWait    = 4 * time.Second // Join: for Docker, the devices, and the flows
-	leaveWait   = 5 * time.Second // Leave: it goes on afterwards
-	lookWait    = time.Second     // one question to Docker inside a call of its own
-	keepPending = 2 * time.Minute // what a Docker that died never asked for again
+	addressWait = 4 * time.Second        // RequestAddress: for a controller, and its answer
+	joinWait    = 4 * time.Second        // Join: for Docker, the devices, and the flows
+	leaveWait   = 5 * time.Second        // Leave: it goes on afterwards
+	lookWait    = time.Second            // one question to Docker inside a call of its own
+	startWait   = 30 * time.Second       // RequestAddress while dockerd starts: nobody would try again
+	knowWait    = 500 * time.Millisecond // Join: for a dockerd that starts, and answers only when we have
+	keepPending = 2 * time.Minute        // what a Docker that died never asked for again
 )
 
 // Host is what does to the host what Docker asks. Errors are told to Docker's
@@ -35,6 +37,8 @@ type Host interface {
 	Unhold(ctx context.Context, h Held)
 	// Attach makes an endpoint, and returns when its flows are in the switch.
 	Attach(ctx context.Context, r endpoint.Request) (endpoint.Endpoint, error)
+	// Identify gives an endpoint another name. An error leaves it as it was.
+	Identify(ctx context.Context, ref endpoint.Ref, to endpoint.Request) (endpoint.Endpoint, error)
 	// Detach ends it. That there is none is no error.
 	Detach(ctx context.Context, ref endpoint.Ref) error
 	// Endpoints are those that there are now, in whatever state.
@@ -65,6 +69,8 @@ type Driver struct {
 	mu    sync.Mutex // guards what follows
 	known []uplink.Network
 	told  bool // known is what a controller said
+
+	withdrawn bool // the host leaves: there are no networks any more
 }
 
 var _ plugin.Driver = (*Driver)(nil)
@@ -166,15 +172,30 @@ func (d *Driver) RequestAddress(ctx context.Context, q plugin.AddressRequest) (p
 		}
 		return plugin.Address{Address: gw.String(), Data: map[string]string{}}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, addressWait)
-	defer cancel()
-	ref := endpoint.Ref{Tenant: n.Tenant, VPC: n.VPC, Name: holdName()}
-	h, err := d.host.Hold(ctx, HoldRequest{Ref: ref, Subnet: n.Subnet, IP: ip})
+	h, err := d.hold(ctx, n, ip)
 	if err != nil {
 		return plugin.Address{}, err
 	}
 	d.book.addHold(h, time.Now())
 	return plugin.Address{Address: netip.PrefixFrom(h.IP, 32).String(), Data: map[string]string{}}, nil
+}
+
+// hold gets an address. A dockerd that starts has its containers wait for a
+// controller that starts with them.
+func (d *Driver) hold(ctx context.Context, n uplink.Network, ip netip.Addr) (Held, error) {
+	end := time.Now().Add(startWait)
+	for {
+		once, cancel := context.WithTimeout(ctx, addressWait)
+		h, err := d.host.Hold(once, HoldRequest{
+			Ref: endpoint.Ref{Tenant: n.Tenant, VPC: n.VPC, Name: holdName()}, Subnet: n.Subnet, IP: ip,
+		})
+		cancel()
+		var known *endpoint.Error
+		late := errors.As(err, &known) && known.Kind == endpoint.Timeout
+		if !late || d.api.up.isOpen() || time.Now().After(end) || ctx.Err() != nil {
+			return h, err
+		}
+	}
 }
 
 // ReleaseAddress gives an address back that no endpoint took over. One that did

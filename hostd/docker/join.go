@@ -28,11 +28,14 @@ func (d *Driver) Join(ctx context.Context, q plugin.JoinRequest) (plugin.JoinAns
 	if err != nil {
 		return plugin.JoinAnswer{}, err
 	}
+	if !d.api.up.wait(ctx, knowWait) {
+		return d.joinHidden(ctx, n, q)
+	}
 	p, c, err := d.identify(ctx, q)
 	if err != nil {
 		return plugin.JoinAnswer{}, err
 	}
-	r, err := d.request(ctx, n, p, c, q)
+	r, err := d.request(ctx, n, p, q)
 	if err != nil {
 		return plugin.JoinAnswer{}, err
 	}
@@ -41,6 +44,27 @@ func (d *Driver) Join(ctx context.Context, q plugin.JoinRequest) (plugin.JoinAns
 		return plugin.JoinAnswer{}, err
 	}
 	d.log.Info("container joined", slog.String("endpoint", e.Ref.String()), slog.String("container", c.id), slog.String("ip", e.IP.String()))
+	return d.answer(n, &e), nil
+}
+
+// joinHidden makes the interface of a container that nobody can be asked about,
+// since dockerd starts, and waits for us. Nothing passes through it before the
+// container is known.
+func (d *Driver) joinHidden(ctx context.Context, n uplink.Network, q plugin.JoinRequest) (plugin.JoinAnswer, error) {
+	p, begun := d.book.takePending(q.EndpointID)
+	if !begun || p.held.Ref.Name == "" {
+		return plugin.JoinAnswer{}, errors.New("dockerd does not answer, and the address was not leased by this daoli-hostd")
+	}
+	r, err := d.request(ctx, n, p, q)
+	if err != nil {
+		return plugin.JoinAnswer{}, err
+	}
+	r.Name, r.Held, r.Hidden = r.Held, "", true
+	e, err := d.host.Attach(ctx, r)
+	if err != nil {
+		return plugin.JoinAnswer{}, err
+	}
+	d.log.Info("container joined before dockerd answers", slog.String("endpoint", e.Ref.String()), slog.String("ip", e.IP.String()))
 	return d.answer(n, &e), nil
 }
 
@@ -80,35 +104,30 @@ func (d *Driver) identify(ctx context.Context, q plugin.JoinRequest) (pending, c
 	return p, container{}, fmt.Errorf("docker does not say whose endpoint %.12s is", q.EndpointID)
 }
 
-// request says what endpoint a container's interface is to be.
-func (d *Driver) request(ctx context.Context, n uplink.Network, p pending, c container, q plugin.JoinRequest) (endpoint.Request, error) {
-	groups, labels, err := claims(c.labels)
-	if err != nil {
-		return endpoint.Request{}, err
-	}
+// request says what endpoint an interface is to be, but for what the container says.
+func (d *Driver) request(ctx context.Context, n uplink.Network, p pending, q plugin.JoinRequest) (endpoint.Request, error) {
 	all, err := d.host.Endpoints(ctx)
 	if err != nil {
 		return endpoint.Request{}, err
 	}
-	gateway, err := d.beside(all, c.id, q.EndpointID, n.VPCID())
+	gateway, err := beside(all, d.networks(), q, n.VPCID())
 	if err != nil {
 		return endpoint.Request{}, err
 	}
 	return endpoint.Request{
 		Ref: endpoint.Ref{Tenant: n.Tenant, VPC: n.VPC}, Subnet: n.Subnet, Interface: interfacePrefix,
-		IP: p.ip, MAC: p.mac, Groups: groups, Labels: labels, Held: p.held.Ref.Name,
-		Docker: &endpoint.Docker{Network: q.NetworkID, Endpoint: q.EndpointID, Container: c.id, Gateway: gateway},
+		IP: p.ip, MAC: p.mac, Held: p.held.Ref.Name,
+		Docker: &endpoint.Docker{Network: q.NetworkID, Endpoint: q.EndpointID, Sandbox: q.SandboxKey, Gateway: gateway},
 	}, nil
 }
 
 // beside looks at the container's other interfaces: which next hop is free, and
 // whether routes to vpc can stand beside theirs.
-func (d *Driver) beside(all []endpoint.Endpoint, id, self, vpc string) (gateway uint8, err error) {
-	known := d.networks()
+func beside(all []endpoint.Endpoint, known []uplink.Network, q plugin.JoinRequest, vpc string) (gateway uint8, err error) {
 	used := make(map[uint8]bool)
 	for i := range all {
 		e := &all[i]
-		if e.Docker == nil || e.Docker.Container != id || e.Docker.Endpoint == self || e.State == endpoint.Leaving {
+		if e.Docker == nil || e.Docker.Sandbox != q.SandboxKey || e.Docker.Endpoint == q.EndpointID || e.State == endpoint.Leaving {
 			continue
 		}
 		if err := overlap(known, vpc, e.VPCID()); err != nil {
@@ -124,8 +143,24 @@ func (d *Driver) beside(all []endpoint.Endpoint, id, self, vpc string) (gateway 
 	return 0, fmt.Errorf("the container has %d networks already", len(used))
 }
 
+// of returns what an endpoint is as that of a container, but for its name.
+func (c *container) of(r endpoint.Request) (endpoint.Request, error) {
+	var err error
+	if r.Groups, r.Labels, err = claims(c.labels); err != nil {
+		return r, err
+	}
+	docker := *r.Docker
+	docker.Container, docker.Name = c.id, c.name
+	r.Docker = &docker
+	return r, nil
+}
+
 // attach makes the endpoint, under the best name that is free.
 func (d *Driver) attach(ctx context.Context, r endpoint.Request, c container) (endpoint.Endpoint, error) {
+	r, err := c.of(r)
+	if err != nil {
+		return endpoint.Endpoint{}, err
+	}
 	var first error
 	for _, name := range endpointNames(c.name, c.id) {
 		r.Name = name

@@ -33,7 +33,7 @@ func Names(networks []uplink.Network) map[string]uplink.Network {
 	for _, n := range networks {
 		name := plainName(n)
 		if count[name] > 1 {
-			name = longName(n)
+			name = LongName(n)
 		}
 		out[name] = n
 	}
@@ -42,8 +42,9 @@ func Names(networks []uplink.Network) map[string]uplink.Network {
 
 func plainName(n uplink.Network) string { return n.Tenant + "-" + n.VPC + "-" + n.Subnet }
 
-// longName is a name that no other subnet has.
-func longName(n uplink.Network) string {
+// LongName is the name of a subnet's Docker network where TENANT-VPC-SUBNET is
+// somebody else's already.
+func LongName(n uplink.Network) string {
 	h := sha256.Sum256([]byte(n.VPCID() + "/" + n.Subnet))
 	return plainName(n) + "-" + hex.EncodeToString(h[:4])
 }

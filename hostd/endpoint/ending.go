@@ -16,8 +16,9 @@ func (m *Machine) fail(e *entry, kind Kind, format string, args ...any) {
 // takeDown begins e's end.
 func (m *Machine) takeDown(e *entry) {
 	if e.lease != 0 && m.connected {
-		m.orphans[e.lease] = e.Ref
+		m.orphans[e.lease] = e.nextRef()
 	}
+	m.unidentified(e, &Error{Failed, fmt.Sprintf("endpoint %s ended meanwhile", e.Ref)})
 	e.State, e.deadline, e.lease = Leaving, time.Time{}, 0
 	if e.reported && m.connected {
 		m.do(SendDelta{Seq: m.NextSeq(), Down: []Ref{e.Ref}})

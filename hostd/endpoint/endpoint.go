@@ -93,6 +93,10 @@ type Request struct {
 	Labels    map[string]string `json:"labels,omitzero"`
 	Held      string            `json:"held,omitempty"` // name of the Hold whose address it takes over
 	Docker    *Docker           `json:"docker,omitempty"`
+	// Hidden is an endpoint whose container is not known yet: it has the name, the
+	// address and the MAC of a Hold, and is not reported, so that nothing passes,
+	// before Identify says whose it is.
+	Hidden bool `json:"hidden,omitempty"`
 }
 
 // Docker says which of Docker's interfaces an endpoint is.
@@ -100,6 +104,8 @@ type Docker struct {
 	Network   string `json:"network"` // IDs
 	Endpoint  string `json:"endpoint"`
 	Container string `json:"container"`
+	Name      string `json:"name"`    // of the container, as Docker has it
+	Sandbox   string `json:"sandbox"` // file of its network namespace: interfaces of one container have the same
 	Gateway   uint8  `json:"gateway"` // which next hop its routes have: each interface of a container needs another
 }
 

@@ -35,6 +35,14 @@ type (
 		Ref Ref
 		IP  netip.Addr
 	}
+	// Identify gives an endpoint that is up another name: a hidden one its container's,
+	// or that of a container that was renamed. Of To, Name, Groups, Labels and Docker
+	// count. Where the controller refuses it, nothing changes.
+	Identify struct {
+		Ref   Ref
+		To    Request
+		Token uint64
+	}
 	// Leased answers AskLease: an address, or Err says why not.
 	Leased struct {
 		ID  uint64
@@ -72,6 +80,7 @@ func (Attach) event()     {}
 func (Detach) event()     {}
 func (Hold) event()       {}
 func (Unhold) event()     {}
+func (Identify) event()   {}
 func (Leased) event()     {}
 func (Plumbed) event()    {}
 func (Unplumbed) event()  {}
@@ -92,7 +101,7 @@ type (
 		Ref    Ref
 		Subnet string
 		IP     netip.Addr // invalid: any
-		Held   string     // the name under which the host holds IP now; empty: it doesn't
+		Held   string     // the name under which the host has IP now; empty: it hasn't
 	}
 	// SendRelease gives an address back to the controller.
 	SendRelease struct {

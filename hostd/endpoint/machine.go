@@ -44,6 +44,7 @@ type entry struct {
 	detachers []uint64
 	deadline  time.Time // of the attach
 	lease     uint64    // AskLease that waits for its answer
+	next      *Identify // what that lease is for; nil: to attach
 	leased    bool      // has an address of the controller's
 	reported  bool      // in the controller's list, as far as this stream goes
 	seq       uint64    // of the report that waits for its Ack
@@ -113,6 +114,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 		m.hold(ev)
 	case Unhold:
 		m.release(SendRelease(ev))
+	case Identify:
+		m.identify(ev)
 	case Leased:
 		m.leased(ev)
 	case Plumbed:
@@ -143,6 +146,10 @@ func (m *Machine) attach(ev Attach) {
 		refuse("endpoint %s exists on this host (%s)", old.Ref, old.State)
 		return
 	}
+	if m.named(ev.Request.Ref) {
+		refuse("endpoint %s exists on this host soon: another is being renamed", ev.Request.Ref)
+		return
+	}
 	size := ev.Request.size()
 	for _, e := range m.endpoints {
 		size += e.size()
@@ -157,6 +164,10 @@ func (m *Machine) attach(ev Attach) {
 		attachers: []uint64{ev.Token}, deadline: ev.Deadline,
 	}
 	m.endpoints[e.Ref] = e
+	if e.Hidden {
+		m.plumbIt(e)
+		return
+	}
 	m.lease++
 	e.lease = m.lease
 	if m.connected {
@@ -186,6 +197,10 @@ func (m *Machine) takePort() (uint32, bool) {
 }
 
 func (m *Machine) askLease(e *entry) {
+	if e.next != nil {
+		m.do(AskLease{ID: e.lease, Ref: e.nextRef(), Subnet: e.Subnet, IP: e.IP, Held: e.Name})
+		return
+	}
 	m.do(AskLease{ID: e.lease, Ref: e.Ref, Subnet: e.Subnet, IP: e.IP, Held: e.Held})
 }
 
@@ -195,21 +210,30 @@ func (m *Machine) leased(ev Leased) {
 			continue
 		}
 		e.lease = 0
+		if e.next != nil {
+			m.identified(e, ev)
+			return
+		}
 		if ev.Err != "" {
 			m.fail(e, Refused, "no address for %s: %s", e.Ref, ev.Err)
 			return
 		}
-		e.IP, e.Held, e.leased = ev.IP, "", true
+		e.IP, e.Held = ev.IP, ""
 		if e.MAC.IsZero() {
 			e.MAC = ev.MAC
 		}
-		e.State, e.busy = Plumbing, true
-		m.do(Save{e.Endpoint}, Plumb{e.Endpoint})
+		m.plumbIt(e)
 		return
 	}
 	if !m.held(ev) {
 		m.orphaned(ev)
 	}
+}
+
+// plumbIt has the devices made of an endpoint that has its address.
+func (m *Machine) plumbIt(e *entry) {
+	e.leased, e.State, e.busy = true, Plumbing, true
+	m.do(Save{e.Endpoint}, Plumb{e.Endpoint})
 }
 
 // orphaned gives an address back that came too late, unless the endpoint was
@@ -233,6 +257,8 @@ func (m *Machine) plumbed(ev Plumbed) {
 		m.unplumb(e)
 	case ev.Err != nil:
 		m.fail(e, Failed, "%v", ev.Err)
+	case e.Hidden:
+		m.isUp(e)
 	default:
 		e.State = Reporting
 		if m.connected {
@@ -302,7 +328,7 @@ func (m *Machine) streamUp() {
 	m.connected, m.seq = true, 0
 	var known []Endpoint
 	for _, e := range m.sorted() {
-		e.reported, e.seq = e.State == Reporting || e.State == Up, 0
+		e.reported, e.seq = !e.Hidden && (e.State == Reporting || e.State == Up), 0
 		if e.reported {
 			known = append(known, e.Endpoint)
 		}

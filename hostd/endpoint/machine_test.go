@@ -25,6 +25,13 @@ func request(name string) endpoint.Request {
 	return endpoint.Request{Ref: ref(name), Subnet: "web", Namespace: "/run/netns/" + name, Interface: "eth0"}
 }
 
+// hidden is an endpoint with an address, whose container is not known.
+func hidden(name string, ip int) endpoint.Request {
+	r := request(name)
+	r.IP, r.MAC, r.Hidden = addr(ip), endpoint.MAC{2, 0, 0, 0, 0, byte(ip)}, true
+	return r
+}
+
 func addr(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }
 
 func attach(name string, token uint64) endpoint.Attach {
@@ -46,7 +53,11 @@ func text(e endpoint.Effect) string {
 	}
 	switch e := e.(type) {
 	case endpoint.AskLease:
-		return strings.TrimSuffix(fmt.Sprintf("ask %d %s %s %s", e.ID, e.Ref.Name, e.Subnet, e.IP), " invalid IP")
+		line := strings.TrimSuffix(fmt.Sprintf("ask %d %s %s %s", e.ID, e.Ref.Name, e.Subnet, e.IP), " invalid IP")
+		if e.Held != "" {
+			line += " held " + e.Held
+		}
+		return line
 	case endpoint.SendRelease:
 		return fmt.Sprintf("release %s %s", e.Ref.Name, e.IP)
 	case endpoint.SendHello:
@@ -68,6 +79,9 @@ func text(e endpoint.Effect) string {
 	case endpoint.Answer:
 		if e.Err != nil {
 			return fmt.Sprintf("answer %d: %v", e.Token, e.Err)
+		}
+		if e.Endpoint.State == "" { // of a hold
+			return fmt.Sprintf("answer %d: %s %s %s", e.Token, e.Endpoint.Name, e.Endpoint.IP, e.Endpoint.MAC)
 		}
 		return fmt.Sprintf("answer %d: %s %s", e.Token, e.Endpoint.Name, e.Endpoint.State)
 	}
@@ -103,6 +117,65 @@ func TestLife(t *testing.T) {
 		{"attach and detach", slices.Concat([]step{connect}, up("a", 1, 1), []step{
 			{0, endpoint.Detach{Ref: ref("a"), Token: 2}, "delta 2 up= down=a\nsave a leaving\nunplumb a dl16"},
 			{0, endpoint.Unplumbed{Ref: ref("a")}, "forget a\nrelease a 10.1.0.2\nanswer 2: a leaving"},
+		}), ""},
+		{"an endpoint takes over the address that was held for it", []step{
+			connect,
+			{0, endpoint.Hold{Ref: ref("hold-1"), Subnet: "web", Token: 1, Deadline: start.Add(time.Second)}, "ask 1 hold-1 web"},
+			{0, leased(1, 2), "answer 1: hold-1 10.1.0.2 02:00:00:00:00:02"},
+			{0, endpoint.Attach{
+				Request: endpoint.Request{Ref: ref("a"), Subnet: "web", IP: addr(2), Held: "hold-1"}, Token: 2, Deadline: start.Add(time.Second),
+			}, "ask 2 a web 10.1.0.2 held hold-1"},
+			{0, leased(2, 2), "save a plumbing\nplumb a dl16 10.1.0.2 02:00:00:00:00:02"},
+		}, "a plumbing"},
+		{"a held address that nobody wants is given back", []step{
+			connect,
+			{0, endpoint.Unhold{Ref: ref("hold-1"), IP: addr(2)}, "release hold-1 10.1.0.2"},
+			{0, endpoint.StreamDown{}, ""},
+			{0, endpoint.Unhold{Ref: ref("hold-2"), IP: addr(3)}, ""},
+			{0, endpoint.StreamUp{}, "hello \nrelease hold-2 10.1.0.3"},
+		}, ""},
+		{"a hold waits for a controller, but not for ever", []step{
+			{0, endpoint.Hold{Ref: ref("hold-1"), Subnet: "web", Token: 1, Deadline: start.Add(time.Second)}, ""},
+			{0, endpoint.StreamUp{}, "hello \nask 1 hold-1 web"},
+			{time.Second, endpoint.Tick{}, "answer 1: no address: the controller gave no address in time"},
+			{time.Second, leased(1, 2), "release hold-1 10.1.0.2"},
+			{time.Second, endpoint.StreamDown{}, ""},
+			{time.Second, endpoint.Hold{Ref: ref("hold-2"), Subnet: "web", Token: 2, Deadline: start.Add(2 * time.Second)}, ""},
+			{2 * time.Second, endpoint.Tick{}, "answer 2: no address: no controller is connected"},
+		}, ""},
+		{"a hold is refused", []step{
+			connect,
+			{0, endpoint.Hold{Ref: ref("hold-1"), Subnet: "web", Token: 1, Deadline: start.Add(time.Second)}, "ask 1 hold-1 web"},
+			{0, endpoint.Leased{ID: 1, Err: "full"}, "answer 1: no address: full"},
+		}, ""},
+		{"a hidden endpoint is reported when it is known whose it is", []step{
+			connect,
+			{0, endpoint.Attach{Request: hidden("hold-1", 2), Token: 1, Deadline: start.Add(time.Second)},
+				"save hold-1 plumbing\nplumb hold-1 dl16 10.1.0.2 02:00:00:00:00:02"},
+			{0, endpoint.Plumbed{Ref: ref("hold-1")}, "save hold-1 up\nanswer 1: hold-1 up"},
+			{0, endpoint.StreamDown{}, ""},
+			{0, endpoint.Identify{Ref: ref("hold-1"), To: request("a"), Token: 2}, "answer 2: endpoint acme/prod/hold-1 keeps its name: no controller is connected"},
+			{0, endpoint.StreamUp{}, "hello "},
+			{0, endpoint.Identify{Ref: ref("hold-1"), To: request("a"), Token: 3}, "ask 1 a web 10.1.0.2 held hold-1"},
+			{0, endpoint.StreamDown{}, ""},
+			{0, endpoint.StreamUp{}, "hello \nask 1 a web 10.1.0.2 held hold-1"},
+			{0, endpoint.Identify{Ref: ref("hold-1"), To: request("b"), Token: 4}, "answer 4: endpoint acme/prod/hold-1 cannot be renamed now"},
+			{0, leased(1, 2), "save a up\nforget hold-1\ndelta 1 up=a down=\nanswer 3: a up"},
+		}, "a up"},
+		{"another name, reported with the old one's end", slices.Concat([]step{connect}, up("a", 1, 1), up("b", 2, 2), []step{
+			{0, endpoint.Identify{Ref: ref("a"), To: request("b"), Token: 3}, "answer 3: endpoint acme/prod/b exists on this host"},
+			{0, endpoint.Identify{Ref: ref("x"), To: request("b"), Token: 4}, "answer 4: there is no endpoint acme/prod/x on this host"},
+			{0, endpoint.Identify{Ref: ref("a"), To: request("c"), Token: 5}, "ask 3 c web 10.1.0.2 held a"},
+			{0, endpoint.Leased{ID: 3, Err: "taken"}, "answer 5: endpoint acme/prod/a is not renamed: taken"},
+			{0, endpoint.Identify{Ref: ref("a"), To: request("d"), Token: 6}, "ask 4 d web 10.1.0.2 held a"},
+			{0, leased(4, 2), "save d up\nforget a\ndelta 3 up=d down=a\nanswer 6: d up"},
+			{0, endpoint.Identify{Ref: ref("d"), To: request("d"), Token: 7}, "save d up\nanswer 7: d up"},
+		}), "b up,d up"},
+		{"one that ends before it has its other name gives both back", slices.Concat([]step{connect}, up("a", 1, 1), []step{
+			{0, endpoint.Identify{Ref: ref("a"), To: request("b"), Token: 2}, "ask 2 b web 10.1.0.2 held a"},
+			{0, endpoint.Detach{Ref: ref("a"), Token: 3}, "answer 2: endpoint acme/prod/a ended meanwhile\ndelta 2 up= down=a\nsave a leaving\nunplumb a dl16"},
+			{0, leased(2, 2), "release b 10.1.0.2"},
+			{0, endpoint.Unplumbed{Ref: ref("a")}, "forget a\nrelease a 10.1.0.2\nanswer 3: a leaving"},
 		}), ""},
 		{"a wanted address and MAC are asked for and kept", []step{
 			connect,
@@ -369,7 +442,7 @@ func TestDeadlineIsTheNextThingThatTimeBrings(t *testing.T) {
 func TestRandomLives(t *testing.T) {
 	for seed := range uint64(300) {
 		w := &world{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), m: endpoint.New(limits, nil, 0), now: start,
-			asked: map[uint64]bool{}, plumbing: map[endpoint.Ref]string{}, held: map[endpoint.Ref]bool{}, saved: map[endpoint.Ref]bool{}}
+			asked: map[uint64]bool{}, plumbing: map[endpoint.Ref]string{}, held: map[endpoint.Ref]bool{}, holds: map[endpoint.Ref]netip.Addr{}, saved: map[endpoint.Ref]bool{}}
 		for range 200 {
 			w.random()
 		}
@@ -388,12 +461,13 @@ type world struct {
 	m        *endpoint.Machine
 	now      time.Time
 	token    uint64
-	asked    map[uint64]bool         // tokens not answered
-	plumbing map[endpoint.Ref]string // running plumb or unplumb
-	leases   []endpoint.AskLease     // not answered
-	acks     []endpoint.Acked        // not delivered
-	held     map[endpoint.Ref]bool   // leased at the controller
-	saved    map[endpoint.Ref]bool   // on disk
+	asked    map[uint64]bool             // tokens not answered
+	plumbing map[endpoint.Ref]string     // running plumb or unplumb
+	leases   []endpoint.AskLease         // not answered
+	acks     []endpoint.Acked            // not delivered
+	held     map[endpoint.Ref]bool       // leased at the controller
+	holds    map[endpoint.Ref]netip.Addr // answered, and not used yet
+	saved    map[endpoint.Ref]bool       // on disk
 	streamed bool
 }
 
@@ -433,6 +507,9 @@ func (w *world) perform(e endpoint.Effect) {
 	case endpoint.Forget:
 		delete(w.saved, e.Ref)
 	case endpoint.Answer:
+		if e.Err == nil && e.Endpoint.State == "" {
+			w.holds[e.Endpoint.Ref] = e.Endpoint.IP
+		}
 		if !w.asked[e.Token] {
 			w.fail("token %d is answered twice", e.Token)
 		}
@@ -453,7 +530,21 @@ func (w *world) begin(e endpoint.Endpoint, what string) {
 func (w *world) random() {
 	w.now = w.now.Add(time.Duration(w.rnd.IntN(400)) * time.Millisecond)
 	name := string(rune('a' + w.rnd.IntN(4)))
-	switch w.rnd.IntN(10) {
+	switch w.rnd.IntN(13) {
+	case 10:
+		w.token++
+		w.asked[w.token] = true
+		w.step(endpoint.Hold{Ref: ref("hold-" + name), Subnet: "web", Token: w.token, Deadline: w.now.Add(3 * time.Second)})
+	case 11:
+		w.useHold(ref("hold-"+name), name)
+	case 12:
+		w.token++
+		w.asked[w.token] = true
+		from := name
+		if w.rnd.IntN(2) == 0 {
+			from = "hold-" + name
+		}
+		w.step(endpoint.Identify{Ref: ref(from), To: request(string(rune('a' + w.rnd.IntN(4)))), Token: w.token})
 	case 0, 1:
 		w.token++
 		w.asked[w.token] = true
@@ -471,6 +562,26 @@ func (w *world) random() {
 	default:
 		w.answer(w.rnd.IntN(4) == 0)
 	}
+}
+
+// useHold has an endpoint take a held address over, hidden or not, or gives it back.
+func (w *world) useHold(hold endpoint.Ref, name string) {
+	ip, held := w.holds[hold]
+	delete(w.holds, hold)
+	r := request(name)
+	r.IP, r.Held, r.MAC = ip, hold.Name, endpoint.MAC{2, 0, 0, 0, 0, 9}
+	switch {
+	case !held:
+		return
+	case w.rnd.IntN(3) == 0:
+		w.step(endpoint.Unhold{Ref: hold, IP: ip})
+		return
+	case w.rnd.IntN(2) == 0:
+		r.Ref, r.Held, r.Hidden = hold, "", true
+	}
+	w.token++
+	w.asked[w.token] = true
+	w.step(endpoint.Attach{Request: r, Token: w.token, Deadline: w.now.Add(3 * time.Second)})
 }
 
 // flip loses the stream with all that was under way on it, or makes a new one.
@@ -508,6 +619,11 @@ func (w *world) answer(badly bool) {
 			return
 		}
 		w.held[l.Ref] = true
+		if l.Held != "" {
+			delete(w.held, ref(l.Held))
+			w.step(endpoint.Leased{ID: l.ID, IP: l.IP, MAC: endpoint.MAC{2, 0, 0, 0, 0, 9}})
+			return
+		}
 		w.step(leased(l.ID, int(l.ID)))
 	case len(w.acks) > 0:
 		a := w.acks[0]

@@ -55,6 +55,9 @@ func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
 	}
 	held := e.holds[vpc][ev.IP]
 	takesOver := ev.Held != "" && e.holds.end(vpc, ev.IP, holderOf(vpc, ev.Held, ev.Host))
+	if l, found := taken[ev.IP]; found && ev.Held != "" && l.Released.IsZero() && l.Holder == holderOf(vpc, ev.Held, ev.Host) {
+		taken[ev.IP] = ipam.Lease{Holder: holder} // the endpoint has another name now
+	}
 	e.holds.overlay(now, vpc, taken)
 	vip := func(a netip.Addr) bool { return e.snap.ServiceAt(vpc, a) != nil }
 	ip, err := ipam.Pick(sub.CIDR, vip, taken, ipam.Request{Holder: holder, IP: ev.IP}, now)

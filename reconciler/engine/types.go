@@ -78,7 +78,7 @@ type LeaseAsked struct {
 	Name                string
 	IP                  netip.Addr // invalid: any
 	Hold                bool       // Name is made up: an endpoint takes the address over soon
-	Held                string     // such a name, under which the host holds IP now: that ends
+	Held                string     // name, made up or not, under which the host has IP now: that ends
 }
 
 // LeaseReleased gives an address back.

@@ -268,15 +268,15 @@ func decodeLeaseRequest(q *hostpb.LeaseRequest) (LeaseRequest, error) {
 	if err := checkNames(out.Tenant, out.VPC, out.Subnet, out.Name); err != nil {
 		return out, fmt.Errorf("lease request: %w", err)
 	}
-	out.Hold = hostpb.IsHold(out.Name)
-	if out.Held != "" && (!hostpb.IsHold(out.Held) || out.Hold) {
-		return out, fmt.Errorf("lease request: %.80q cannot take over from %.80q", out.Name, out.Held)
-	}
 	if len(q.GetIp()) > 0 {
 		var err error
 		if out.IP, err = decodeIP(q.GetIp()); err != nil {
 			return out, fmt.Errorf("lease request: %w", err)
 		}
+	}
+	out.Hold = hostpb.IsHold(out.Name)
+	if out.Held != "" && (!hostpb.ValidName(out.Held) || out.Hold || out.Held == out.Name || !out.IP.IsValid()) {
+		return out, fmt.Errorf("lease request: %.80q cannot take over from %.80q", out.Name, out.Held)
 	}
 	return out, nil
 }

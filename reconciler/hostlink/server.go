@@ -54,7 +54,7 @@ type LeaseRequest struct {
 	Tenant, VPC, Subnet, Name string
 	IP                        netip.Addr // invalid: any
 	Hold                      bool       // Name is made up: an endpoint takes the address over soon
-	Held                      string     // such a name, under which the host holds IP now: that ends
+	Held                      string     // name, made up or not, under which the host has IP now: that ends
 }
 
 // LeaseRelease gives the address of the endpoint Name back.

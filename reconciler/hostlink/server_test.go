@@ -256,10 +256,10 @@ func TestAnswersReachTheHost(t *testing.T) {
 	}
 
 	send(t, s, &hostpb.HostMsg{Msg: &hostpb.HostMsg_LeaseRequest{LeaseRequest: &hostpb.LeaseRequest{
-		Id: 7, Tenant: "acme", Vpc: "prod", Subnet: "web", Name: "web2", Ip: []byte{10, 1, 0, 9},
+		Id: 7, Tenant: "acme", Vpc: "prod", Subnet: "web", Name: "web2", Ip: []byte{10, 1, 0, 9}, Held: "hold-1",
 	}}})
 	q := b.calls.next(t, "request").request
-	if want := (hostlink.LeaseRequest{ID: 7, Tenant: "acme", VPC: "prod", Subnet: "web", Name: "web2", IP: netip.MustParseAddr("10.1.0.9")}); q != want {
+	if want := (hostlink.LeaseRequest{ID: 7, Tenant: "acme", VPC: "prod", Subnet: "web", Name: "web2", IP: netip.MustParseAddr("10.1.0.9"), Held: "hold-1"}); q != want {
 		t.Errorf("request = %+v; want %+v", q, want)
 	}
 	c.Lease(7, hostlink.Lease{IP: q.IP, MAC: packet.MAC{2, 0, 0, 0, 0, 9}})
@@ -269,6 +269,10 @@ func TestAnswersReachTheHost(t *testing.T) {
 	c.Lease(8, hostlink.Lease{Err: "no"})
 	if l := recv(t, s).GetLease(); l.GetId() != 8 || l.GetError() != "no" || l.GetIp() != nil {
 		t.Errorf("lease = %v", l)
+	}
+	c.Networks([]hostlink.Network{{Tenant: "acme", VPC: "prod", Subnet: "web", CIDR: netip.MustParsePrefix("10.1.0.0/24")}})
+	if n := recv(t, s).GetNetworks().GetNetworks(); len(n) != 1 || n[0].GetSubnet() != "web" || string(n[0].GetIp()) != "\x0a\x01\x00\x00" || n[0].GetPrefixLen() != 24 {
+		t.Errorf("networks = %v", n)
 	}
 	send(t, s, &hostpb.HostMsg{Msg: &hostpb.HostMsg_LeaseRelease{LeaseRelease: &hostpb.LeaseRelease{Vpc: "acme/prod", Name: "web2", Ip: []byte{10, 1, 0, 9}}}})
 	r := b.calls.next(t, "release").release

@@ -46,6 +46,11 @@ func newHost(t *Testbed, i int) *Host {
 // up starts the host's programs, in no order between Docker and the rest, and
 // daoli-hostd when controller is closed.
 func (h *Host) up(ctx context.Context, controller <-chan struct{}) error {
+	if h.Docker != nil {
+		if err := h.Docker.prepare(); err != nil {
+			return err
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.upNetwork(ctx, controller) })
 	if h.Docker != nil {

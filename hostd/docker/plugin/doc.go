@@ -4,6 +4,6 @@
 //
 // The protocol is Docker's own (docs/extend/plugin_api.md of moby, and
 // libnetwork's docs/remote.md and docs/ipam.md): POST /Class.Method, answered
-// with status 200 and either the answer or {"Err": TEXT}; TEXT reaches the user.
+// with status 200 and either the answer or {"Err": TEXT, "Error": TEXT}; TEXT reaches the user.
 // An answer never depends on what was asked before: that is the Driver's matter.
 package plugin

@@ -64,7 +64,7 @@ func Handler(d Driver, log *slog.Logger) http.Handler {
 // unknown answers what a newer Docker may ask: it takes 404 for "not
 // implemented", and goes on.
 func unknown(w http.ResponseWriter, r *http.Request) {
-	answer(w, http.StatusNotFound, failed(fmt.Sprintf("daoli: %.80q is not known", r.URL.Path)))
+	answer(w, http.StatusNotFound, fail(fmt.Sprintf("daoli: %.80q is not known", r.URL.Path)))
 }
 
 // says answers always the same.
@@ -79,24 +79,24 @@ func nothing[Q any](do func(context.Context, Q) error) func(context.Context, Q) 
 	return func(ctx context.Context, q Q) (struct{}, error) { return struct{}{}, do(ctx, q) }
 }
 
-// failure is the answer to what went wrong. Docker reads Err of a network driver's,
-// and Error of an IPAM driver's.
+// failure is the answer to what went wrong, under both names that Docker has for
+// it: a network driver's and an IPAM driver's.
 type failure struct{ Err, Error string }
 
-func failed(text string) failure { return failure{text, text} }
+func fail(text string) failure { return failure{text, text} }
 
 // does answers with what a function makes of the request.
 func does[Q, A any](log *slog.Logger, do func(context.Context, Q) (A, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q Q
 		if err := read(w, r, &q); err != nil {
-			answer(w, http.StatusOK, failed("daoli: " + err.Error()))
+			answer(w, http.StatusOK, fail("daoli: "+err.Error()))
 			return
 		}
 		a, err := do(r.Context(), q)
 		if err != nil {
 			log.Warn("docker was refused", slog.String("call", r.URL.Path), slog.Any("err", err))
-			answer(w, http.StatusOK, failed("daoli: " + err.Error()))
+			answer(w, http.StatusOK, fail("daoli: "+err.Error()))
 			return
 		}
 		log.Debug("docker was answered", slog.String("call", r.URL.Path))
