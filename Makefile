@@ -28,7 +28,7 @@ build: ## build the programs into bin/
 	go build -o bin/ $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./...)
 
 .PHONY: demo
-demo: deps build ## three hosts, two tenants, real packets, in about a minute (root)
+demo: deps build ## three hosts with Docker join, two tenants, real packets, in about a minute (root)
 	@bin/daoli-demo
 
 .PHONY: check
@@ -43,8 +43,8 @@ test: deps ## check and end to end on real Open vSwitch (root): what CI runs
 packages_with = $$(grep -rlE '$(1)' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
 
 .PHONY: test-long
-test-long: deps ## kill every program and every ordered pair of them, on each host: some 10 minutes (root)
-	go test -vet=off -race -tags e2e -count=1 -v -timeout 0 -run '^TestKill$$' ./testbed/e2e -kill-all -seed $(SEED)
+test-long: deps ## kill every program and every ordered pair of them, on each host, with dockerds too; 200 containers: some 30 minutes (root)
+	go test -vet=off -race -tags e2e -count=1 -v -timeout 0 -run '^(TestKill|TestDocker.*)$$' ./testbed/e2e -kill-all -docker-many 200 -docker-starts 200 -seed $(SEED)
 
 .PHONY: soak
 soak: deps ## attach, move, edit and kill at random for SOAKTIME (10m), then look; SEED=n repeats (root)

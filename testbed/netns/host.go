@@ -69,7 +69,7 @@ func (h *Host) upNetwork(ctx context.Context, controller <-chan struct{}) error 
 	if err := h.StartSwitch(ctx); err != nil {
 		return err
 	}
-	if h.testbed.Controller == nil {
+	if h.testbed.Controller == nil || h.testbed.opt.Unjoined {
 		return nil
 	}
 	select {
@@ -138,10 +138,21 @@ func (h *Host) StartHostd(ctx context.Context) error {
 	if h.Joined() {
 		return startAndAwait(ctx, h.launchHostd)
 	}
-	c, err := h.joinCommand(ctx)
+	t, err := h.testbed.Controller.API().CreateJoinToken(ctx, api.JoinTokenRequest{Hosts: []string{h.Name}})
 	if err != nil {
-		return err
+		return fmt.Errorf("make a join token for %s: %w", h.Name, err)
 	}
+	return h.Join(ctx, t.Controllers[0], t.Token, t.CAHash)
+}
+
+// Join runs the one command by which a host becomes one of the cluster, and waits
+// until its daoli-hostd takes attach requests.
+func (h *Host) Join(ctx context.Context, controller, token, caHash string) error {
+	c := h.command("hostd", h.testbed.Binary("daoli-hostd"), "join", controller, "--ca-hash", caHash,
+		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
+		"--socket", h.Socket, "--state-dir", h.StateDir())
+	c.argv = append(c.argv, h.Docker.flags()...)
+	c.env = append(c.env, "DAOLI_TOKEN="+token)
 	return startAndAwait(ctx, func() (func(context.Context) error, error) { return h.launchAs(c) })
 }
 
@@ -168,20 +179,6 @@ func (h *Host) Joined() bool {
 
 // IdentityDir is where the host's key and certificate are.
 func (h *Host) IdentityDir() string { return filepath.Join(h.StateDir(), "identity") }
-
-// joinCommand is the one command by which a host becomes one of the cluster.
-func (h *Host) joinCommand(ctx context.Context) (command, error) {
-	t, err := h.testbed.Controller.API().CreateJoinToken(ctx, api.JoinTokenRequest{Hosts: []string{h.Name}})
-	if err != nil {
-		return command{}, fmt.Errorf("make a join token for %s: %w", h.Name, err)
-	}
-	c := h.command("hostd", h.testbed.Binary("daoli-hostd"), "join", t.Controllers[0], "--ca-hash", t.CAHash,
-		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
-		"--socket", h.Socket, "--state-dir", h.StateDir())
-	c.argv = append(c.argv, h.Docker.flags()...)
-	c.env = append(c.env, "DAOLI_TOKEN="+t.Token)
-	return c, nil
-}
 
 // StateDir is where the host's daoli-hostd keeps what outlives it.
 func (h *Host) StateDir() string { return filepath.Join(h.testbed.Dir, h.Name, "state") }

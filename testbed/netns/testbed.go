@@ -42,6 +42,8 @@ type Options struct {
 	// OwnSocket has daoli-hostd make the socket that Docker calls it by itself. Else
 	// that is held open for it, as systemd does: Docker waits while it is away.
 	OwnSocket bool
+	// Unjoined leaves daoli-hostd away until a host joins, by Join or StartHostd.
+	Unjoined bool
 	// ControllerArgs are added to the controller's command line.
 	ControllerArgs []string
 }
@@ -158,7 +160,7 @@ func (t *Testbed) up(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if t.Controller != nil {
+	if t.Controller != nil && !t.opt.Unjoined {
 		if err := t.Controller.AwaitHosts(ctx, len(t.Hosts)); err != nil {
 			return err
 		}

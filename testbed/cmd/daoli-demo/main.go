@@ -1,6 +1,7 @@
 // Command daoli-demo shows DaoliNet at work on one machine, with real packets:
-// a controller and three hosts in different underlay subnets, two tenants with
-// the same addresses, connections on one host and across hosts, the wire as
+// a controller and three hosts in different underlay subnets that join it by a
+// token, containers of plain docker run, two tenants with the same addresses,
+// connections on one host and across hosts, the wire as
 // tcpdump sees it, the decision with its file and line, an attempt that is
 // denied, and an edit of a YAML file that takes effect while traffic flows.
 //
@@ -48,8 +49,8 @@ func run(ctx context.Context) error {
 	n := newNarrator(os.Stdout)
 	n.title("DaoliNet: nothing exists until somebody talks")
 	n.say("Building the programs and bringing up a controller and three hosts, each a network namespace")
-	n.say("with its own Open vSwitch and daoli-hostd, in three subnets behind one router ...")
-	tb, err := netns.Up(ctx, netns.Options{Hosts: 3, SpecsFS: tree})
+	n.say("with its own Open vSwitch and dockerd, in three subnets behind one router ...")
+	tb, err := netns.Up(ctx, netns.Options{Hosts: 3, SpecsFS: tree, Docker: true, Unjoined: true})
 	if err != nil {
 		return err
 	}

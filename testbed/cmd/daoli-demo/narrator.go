@@ -57,7 +57,7 @@ func (n *narrator) done(format string, args ...any) {
 
 // command shows what a user would type.
 func (n *narrator) command(text string) {
-	fmt.Fprintf(n.w, "   %s\n", n.paint(cyan, "$ "+text))
+	fmt.Fprintf(n.w, "   %s\n", n.paint(cyan, prompt(text)))
 }
 
 // show prints output of a program.
@@ -65,4 +65,12 @@ func (n *narrator) show(text string) {
 	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
 		fmt.Fprintf(n.w, "     %s\n", n.paint(faint, strings.TrimRight(line, "\n")))
 	}
+}
+
+// prompt puts a prompt before a command, unless it says by one where it is typed.
+func prompt(text string) string {
+	if strings.Contains(strings.Split(text, " ")[0], "#") {
+		return text
+	}
+	return "$ " + text
 }

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/api"
@@ -36,7 +35,7 @@ type story struct {
 // tell goes through the parts, and stops at the first that is not true.
 func (s *story) tell() error {
 	parts := []func() error{
-		s.attach, s.sameHost, s.acrossHosts, s.overlap, s.wire, s.decision, s.again, s.denied, s.count, s.edit, s.sum,
+		s.join, s.run, s.sameHost, s.acrossHosts, s.overlap, s.wire, s.decision, s.again, s.denied, s.count, s.edit, s.sum,
 	}
 	for _, part := range parts {
 		if err := part(); err != nil {
@@ -50,56 +49,6 @@ func (s *story) close() {
 	for _, c := range s.closers {
 		c.Close()
 	}
-}
-
-func (s *story) attach() error {
-	s.step("Three hosts, and two tenants with the same addresses")
-	tw := tabwriter.NewWriter(s.w, 0, 0, 2, ' ', 0)
-	for _, h := range s.Hosts {
-		fmt.Fprintf(tw, "   host %s\t%s\tnext hop %s\n", h.Name, h.Addr, h.Router)
-	}
-	fmt.Fprintf(tw, "   controller\t%s\twatches %s\n", s.Controller.Addr(), s.Specs())
-	cast := []struct {
-		to                 **netns.Endpoint
-		host, vpc, subnet  string
-		name, fixedAddress string
-	}{
-		{&s.web1, "h1", "acme/prod", "web", "web1", "10.1.0.11"},
-		{&s.web2, "h1", "acme/prod", "web", "web2", "10.1.0.12"},
-		{&s.db1, "h2", "acme/prod", "db", "db1", "10.1.1.21"},
-		{&s.gweb1, "h1", "globex/prod", "web", "web1", "10.1.0.11"},
-		{&s.gdb1, "h3", "globex/prod", "db", "db1", "10.1.1.21"},
-	}
-	for _, c := range cast {
-		e, err := s.Attach(s.ctx, netns.EndpointSpec{Name: c.name, Host: c.host, VPC: c.vpc, Subnet: c.subnet, IP: c.fixedAddress})
-		if err != nil {
-			return err
-		}
-		*c.to = e
-		fmt.Fprintf(tw, "   container %s\t%s\ton %s\n", e.Path(), e.Addr, e.Host)
-	}
-	tw.Flush()
-	flows, err := s.sessionFlows()
-	if err != nil {
-		return err
-	}
-	if flows != 0 {
-		return fmt.Errorf("there are %d session flows before anybody talked", flows)
-	}
-	s.say("What acme's databases let in, tenants/acme/prod.yaml:")
-	if err := s.showLines("tenants/acme/prod.yaml", "metadata: {name: db,"); err != nil {
-		return err
-	}
-	s.done("nobody has talked yet: no session flow on any host, and there never is a tunnel")
-	for _, e := range []*netns.Endpoint{s.web2, s.db1, s.gdb1} {
-		if err := s.serve(e, "tcp4", 5432); err != nil {
-			return err
-		}
-		if err := s.serve(e, "udp4", 53); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *story) sessionFlows() (n int, err error) {
@@ -120,11 +69,20 @@ func (s *story) sameHost() error {
 
 func (s *story) acrossHosts() error {
 	s.step("Across hosts: %s on h1 talks to %s on h2, two subnets and a router away", s.web1.Path(), s.db1.Path())
-	return s.talk(s.web1, s.db1)
+	if err := s.talk(s.web1, s.db1); err != nil {
+		return err
+	}
+	const say = "echo hello | nc 10.1.1.21 5432"
+	s.attempts++
+	said, err := s.docker("h1", "exec", "web1", "sh", "-c", say)
+	if want := s.db1.Path() + ": hello"; err != nil || said != want {
+		return fmt.Errorf("docker exec: %q, %w; not %q", said, err, want)
+	}
+	return nil
 }
 
 func (s *story) overlap() error {
-	s.step("The same addresses once more: globex's %s talks to globex's %s", s.gweb1.Addr, s.gdb1.Addr)
+	s.step("The same addresses once more: globex's %s talks to globex's %s, beside acme's on one dockerd", s.gweb1.Addr, s.gdb1.Addr)
 	return s.talk(s.gweb1, s.gdb1)
 }
 
