@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +79,32 @@ func TestQuestionForAnAddressWaitsForTheFirstRevision(t *testing.T) {
 	b.step(engine.Tick{})
 	if answers, _ := b.given(); len(answers) != 1 || !strings.Contains(answers[0].Err, "no valid revision") {
 		t.Errorf("answers = %+v; want that there is no valid revision", answers)
+	}
+}
+
+// TestNameIsOneHostsFromItsAddressOn: of two hosts that want an endpoint of one
+// name, neither of which is reported yet, the first to ask has it until it gives
+// the address back.
+func TestNameIsOneHostsFromItsAddressOn(t *testing.T) {
+	b := started(t)
+	ip := b.ask(question("h1", "same", "", ""))
+	b.want("another host", b.ask(question("h2", "same", "", "")), `name "same" is taken in vpc "acme/prod" by an endpoint that comes on host "h1"`)
+	b.want("the same host again", b.ask(question("h1", "same", "", "")), ip)
+	b.giveBack("h1", "same", ip)
+	if got := b.ask(question("h2", "same", "", "")); strings.Contains(got, "taken") {
+		t.Errorf("after it was given back: %s; want an address", got)
+	}
+}
+
+// TestHostThatIsGoneClaimsNoName: its leases stay, and keep no container from
+// being made again elsewhere.
+func TestHostThatIsGoneClaimsNoName(t *testing.T) {
+	b := started(t)
+	b.e = engine.New(engine.Config{Epoch: 8, Wire: pipeline.DefaultWireRange, Leases: engine.Leases{
+		"acme/prod": {netip.MustParseAddr("10.1.0.77"): ipam.Lease{Holder: "acme/prod/same@h9"}}}})
+	b.step(engine.RevisionLoaded{Policy: b.w.AllowAll("r1")})
+	b.hostUp(0)
+	if got := b.ask(question("h1", "same", "", "")); strings.Contains(got, "taken") {
+		t.Errorf("h1 gets %s; want an address", got)
 	}
 }

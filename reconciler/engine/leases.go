@@ -48,6 +48,9 @@ func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
 	if o := e.snap.EndpointByName(inventory.EndpointRef{VPC: vpc, Name: ev.Name}); o != nil && o.Host.Name != ev.Host {
 		return netip.Addr{}, fmt.Errorf("name %q is taken in vpc %q by an endpoint on host %q", ev.Name, vpc, o.Host.Name)
 	}
+	if other := e.claimed(vpc, ev.Name, ev.Host); other != "" {
+		return netip.Addr{}, fmt.Errorf("name %q is taken in vpc %q by an endpoint that comes on host %q", ev.Name, vpc, other)
+	}
 	holder := holderOf(vpc, ev.Name, ev.Host)
 	taken := e.leasesWithSeen(vpc)
 	if l, found := taken[ev.IP]; found && !l.Released.IsZero() && (ev.Hold || strings.HasPrefix(l.Holder, holderOf(vpc, ev.Name, ""))) {
@@ -76,6 +79,20 @@ func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
 	}
 	e.leases[vpc][ip] = ipam.Lease{Holder: holder}
 	return ip, nil
+}
+
+// claimed returns the other host that got an address for an endpoint of that name
+// and has not reported it yet, or "". Of two that ask at the same moment the first
+// has the name: else both would attach, and one would be cut when it is reported.
+// A host that is gone for good claims nothing.
+func (e *Engine) claimed(vpc spec.VPCID, name, host string) string {
+	prefix := holderOf(vpc, name, "")
+	for _, l := range e.leases[vpc] {
+		if other, ok := strings.CutPrefix(l.Holder, prefix); ok && l.Released.IsZero() && other != host && e.snap.Host(other) != nil {
+			return other
+		}
+	}
+	return ""
 }
 
 // leasesWithSeen is a VPC's leases, with the addresses of endpoints that are
