@@ -27,6 +27,9 @@ var binaries string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if binaries = os.Getenv("DAOLI_E2E_BINARIES"); binaries != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "dlbin")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -417,6 +420,7 @@ func TestHostsDockerHasTheNetworksOfItsVPCs(t *testing.T) {
 	if out, err := exec.CommandContext(s.ctx, s.Binary("daoli-hostd"), "leave", "--socket", s.Hosts[0].Socket).CombinedOutput(); err != nil {
 		t.Errorf("leave: %v: %s", err, out)
 	}
+	s.Hosts[0].Hostd().Kill() // it has ended: the testbed needs to know that it should
 	awaitNetworks("acme-more-one", "host", "none")
 }
 

@@ -171,6 +171,9 @@ func (d *Driver) attach(ctx context.Context, r endpoint.Request, c container) (e
 		if first == nil {
 			first = err
 		}
+		if e.Name != "" && e.Held == "" { // the address is that name's now
+			r.Held = e.Name
+		}
 		var known *endpoint.Error
 		if !errors.As(err, &known) || known.Kind != endpoint.Conflict && known.Kind != endpoint.Refused {
 			break

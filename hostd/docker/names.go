@@ -63,7 +63,7 @@ func endpointNames(container, id string) []string {
 		return '-'
 	}, strings.TrimPrefix(container, "/"))
 	clean = strings.Trim(clean, "-")
-	if clean == "" || hostpb.IsHold(clean) {
+	if clean == "" || strings.HasPrefix(clean+"-", hostpb.HoldPrefix) {
 		clean = strings.TrimRight("c-"+clean, "-")
 	}
 	short := id[:min(len(id), 12)]

@@ -57,6 +57,7 @@ func TestEndpointNames(t *testing.T) {
 		{"no hyphen at the ends", "_x_", []string{"x", "x-0123456789ab"}},
 		{"nothing left of it", "___", []string{"c", "c-0123456789ab"}},
 		{"as if it were made up for an address", "hold-x", []string{"c-hold-x", "c-hold-x-0123456789ab"}},
+		{"as if it were, with its ID", "hold", []string{"c-hold", "c-hold-0123456789ab"}},
 		{"too long for a name", strings.Repeat("a", 70), []string{strings.Repeat("a", 50) + "-0123456789ab"}},
 		{"as long as a name may be", strings.Repeat("a", 63), []string{strings.Repeat("a", 63), strings.Repeat("a", 50) + "-0123456789ab"}},
 	}
@@ -78,6 +79,7 @@ func TestEndpointNames(t *testing.T) {
 func FuzzEndpointNamesAreAllowed(f *testing.F) {
 	f.Add("web1", "0123456789abcdef")
 	f.Add("hold--", "")
+	f.Add("hold", "0")
 	f.Add(strings.Repeat("_", 100)+"A", "ab")
 	f.Fuzz(func(t *testing.T, container, id string) {
 		if strings.Trim(id, "0123456789abcdef") != "" || id == "" {

@@ -106,4 +106,6 @@ func TestEndpointThatIsRenamedKeepsItsAddress(t *testing.T) {
 	b.want("to a name that another host has", b.ask(question("h1", "taken", ip, "a")), ip)
 	b.want("renamed on", b.ask(question("h1", "b", ip, "taken")), ip)
 	b.want("the old one's name again", b.ask(question("h1", "a", ip, "")), "is held by acme/prod/b@h1")
+	b.giveBack("h1", "b", ip)
+	b.want("given back, and passed on by who had it", b.ask(question("h1", "c", ip, "b")), ip)
 }

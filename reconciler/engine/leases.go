@@ -58,8 +58,8 @@ func (e *Engine) lease(now time.Time, ev LeaseAsked) (netip.Addr, error) {
 	}
 	held := e.holds[vpc][ev.IP]
 	takesOver := ev.Held != "" && e.holds.end(vpc, ev.IP, holderOf(vpc, ev.Held, ev.Host))
-	if l, found := taken[ev.IP]; found && ev.Held != "" && l.Released.IsZero() && l.Holder == holderOf(vpc, ev.Held, ev.Host) {
-		taken[ev.IP] = ipam.Lease{Holder: holder} // the endpoint has another name now
+	if l, found := taken[ev.IP]; found && ev.Held != "" && l.Holder == holderOf(vpc, ev.Held, ev.Host) {
+		taken[ev.IP] = ipam.Lease{Holder: holder} // the endpoint has another name now, or could not have that one
 	}
 	e.holds.overlay(now, vpc, taken)
 	vip := func(a netip.Addr) bool { return e.snap.ServiceAt(vpc, a) != nil }

@@ -197,11 +197,17 @@ func TestDockerContainersThatEndWithDockerd(t *testing.T) {
 	f.leaves(before)
 }
 
-// TestDockerWaitsForHostd kills daoli-hostd under a socket that is held open for
-// it: Docker's calls wait, and go on when it is back. What ended meanwhile is gone
-// then.
+// TestDockerWaitsForHostd kills daoli-hostd: Docker's calls wait, and go on when it
+// is back, by the socket that was held open for it, or, where nobody does that, by
+// Docker's own tries of 15 s. What ended meanwhile is gone then.
 func TestDockerWaitsForHostd(t *testing.T) {
-	f := startDocker(t, netns.Options{Hosts: 2})
+	for name, own := range map[string]bool{"a socket that is held": false, "daoli-hostd's own socket": true} {
+		t.Run(name, func(t *testing.T) { dockerWaits(t, own) })
+	}
+}
+
+func dockerWaits(t *testing.T, own bool) {
+	f := startDocker(t, netns.Options{Hosts: 2, OwnSocket: own})
 	before := f.left()
 	db := f.run("h2", "db1", acmeDB, greeting(5432)...)
 	f.run("h1", "web1", acmeWeb, "--label=daoli.groups=web")
