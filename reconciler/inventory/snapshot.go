@@ -82,27 +82,48 @@ func Build(in *Interner, net *spec.Network, reports []HostReport) (*Snapshot, []
 
 // Rebuild is Build for a world that was was before: hosts and endpoints that are
 // as they were keep their pointers, so that who compares two snapshots sees at
-// once what changed.
+// once what changed. A claim that stood before stands, whoever else makes it now.
 func Rebuild(in *Interner, net *spec.Network, reports []HostReport, was *Snapshot) (*Snapshot, []Refusal) {
 	s := newSnapshot(in, net, len(reports))
 	var refused []Refusal
 	count := make(map[string]int) // tenant -> endpoints
+	claim := func(h *Host, e *EndpointReport) {
+		if text := s.refuse(h, e, count); text != "" {
+			refused = append(refused, Refusal{h.Name, EndpointRef{e.VPCID(), e.Name}, text})
+			return
+		}
+		count[e.Tenant]++
+		s.add(h, e, was)
+	}
+	type claimed struct {
+		host     *Host
+		endpoint *EndpointReport
+	}
+	var later []claimed
 	for i := range reports {
 		r := &reports[i]
 		h := was.hostLike(r)
 		s.hosts[h.Name], s.byDPID[h.DPID], s.byUnderlay[h.Uplink.Addr.Addr()] = h, h, h
 		s.know(&h.AddressLists)
 		for j := range r.Endpoints {
-			e := &r.Endpoints[j]
-			if text := s.refuse(h, e, count); text != "" {
-				refused = append(refused, Refusal{h.Name, EndpointRef{e.VPCID(), e.Name}, text})
-				continue
+			if e := &r.Endpoints[j]; was.stands(h, e) {
+				claim(h, e)
+			} else {
+				later = append(later, claimed{h, e})
 			}
-			count[e.Tenant]++
-			s.add(h, e, was)
 		}
 	}
+	for _, c := range later {
+		claim(c.host, c.endpoint)
+	}
 	return s, refused
+}
+
+// stands reports whether a host had the endpoint already, with the same name and
+// address: nobody takes either from it.
+func (s *Snapshot) stands(h *Host, e *EndpointReport) bool {
+	o := s.byName[EndpointRef{e.VPCID(), e.Name}]
+	return o != nil && o.Host.Name == h.Name && o.IP == e.IP
 }
 
 func newSnapshot(in *Interner, net *spec.Network, hosts int) *Snapshot {

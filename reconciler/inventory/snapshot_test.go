@@ -97,6 +97,35 @@ func TestFirstClaimToAnAddressStands(t *testing.T) {
 	}
 }
 
+// TestClaimThatStoodStands although a host that is listed before makes it now: its
+// address, its name, or the last of its tenant's quota.
+func TestClaimThatStoodStands(t *testing.T) {
+	for what, bend := range map[string]func(w *world.World, mine *inventory.EndpointReport){
+		"the address": func(_ *world.World, mine *inventory.EndpointReport) { mine.Name = "other" },
+		"the name":    func(_ *world.World, mine *inventory.EndpointReport) { mine.IP = netip.MustParseAddr("10.1.0.99") },
+		"the quota": func(w *world.World, mine *inventory.EndpointReport) {
+			mine.Name, mine.IP = "other", netip.MustParseAddr("10.1.0.99")
+			w.Net.Tenants["acme"].Quota.Endpoints = 4
+		},
+	} {
+		w := world.New()
+		was, _ := inventory.Build(w.Interner, w.Net, w.Hosts)
+		mine := world.Endpoint("acme", "web2", "web", was.EndpointByName(ref("web2")).IP.String(), 40)
+		bend(w, &mine)
+		w.Hosts[0].Endpoints = append(w.Hosts[0].Endpoints, mine)
+		s, refused := inventory.Rebuild(w.Interner, w.Net, w.Hosts, was)
+		if len(refused) != 1 || refused[0].Host != "h1" {
+			t.Errorf("%s: refused = %+v; want h1's new claim", what, refused)
+		}
+		if got := s.EndpointByName(ref("web2")); got == nil || got.Host.Name != "h2" {
+			t.Errorf("%s: web2 is %+v; want h2's, as it was", what, got)
+		}
+		if _, refused := inventory.Build(w.Interner, w.Net, w.Hosts); what != "the quota" && (len(refused) != 1 || refused[0].Host == "h1") {
+			t.Errorf("%s, without what was before: refused = %+v; want the later host's", what, refused)
+		}
+	}
+}
+
 func TestQuotaOfEndpoints(t *testing.T) {
 	w := world.New()
 	w.Net.Tenants["acme"].Quota.Endpoints = 3
