@@ -24,6 +24,8 @@ const (
 	leaveWait   = 5 * time.Second        // Leave: it goes on afterwards
 	lookWait    = time.Second            // one question to Docker inside a call of its own
 	startWait   = 30 * time.Second       // RequestAddress while dockerd starts: nobody would try again
+	moveWait    = time.Second            // RequestAddress for an address that somebody has
+	moveAgain   = 50 * time.Millisecond  // and how often it is asked for
 	knowWait    = 500 * time.Millisecond // Join: for a dockerd that starts, and answers only when we have
 	keepPending = 2 * time.Minute        // what a Docker that died never asked for again
 )
@@ -181,9 +183,11 @@ func (d *Driver) RequestAddress(ctx context.Context, q plugin.AddressRequest) (p
 }
 
 // hold gets an address. A dockerd that starts has its containers wait for a
-// controller that starts with them.
+// controller that starts with them. One that a container had on another host until
+// just now may still be on its way back from there: Docker there is not kept
+// waiting for that.
 func (d *Driver) hold(ctx context.Context, n uplink.Network, ip netip.Addr) (Held, error) {
-	end := time.Now().Add(startWait)
+	began := time.Now()
 	for {
 		once, cancel := context.WithTimeout(ctx, addressWait)
 		h, err := d.host.Hold(once, HoldRequest{
@@ -191,9 +195,20 @@ func (d *Driver) hold(ctx context.Context, n uplink.Network, ip netip.Addr) (Hel
 		})
 		cancel()
 		var known *endpoint.Error
-		late := errors.As(err, &known) && known.Kind == endpoint.Timeout
-		if !late || d.api.up.isOpen() || time.Now().After(end) || ctx.Err() != nil {
+		var again time.Duration
+		switch took := time.Since(began); {
+		case !errors.As(err, &known):
 			return h, err
+		case known.Kind == endpoint.Timeout && !d.api.up.isOpen() && took < startWait: // it took its time already
+		case known.Kind == endpoint.Refused && ip.IsValid() && took < moveWait:
+			again = moveAgain
+		default:
+			return h, err
+		}
+		select {
+		case <-ctx.Done():
+			return h, err
+		case <-time.After(again):
 		}
 	}
 }

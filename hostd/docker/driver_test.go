@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/daolinet/daolinet/hostd/docker/plugin"
 	"github.com/daolinet/daolinet/hostd/endpoint"
@@ -20,6 +22,7 @@ type fakeHost struct {
 	taken  map[string]string // names that are refused: "lease" or "report"
 	up     []endpoint.Endpoint
 	detach error
+	busy   int // so many holds are refused
 }
 
 func (h *fakeHost) Hold(_ context.Context, q HoldRequest) (Held, error) {
@@ -28,6 +31,10 @@ func (h *fakeHost) Hold(_ context.Context, q HoldRequest) (Held, error) {
 		ip = netip.MustParseAddr("10.1.0.2")
 	}
 	h.asked = append(h.asked, "hold "+q.Subnet)
+	if h.busy > 0 {
+		h.busy--
+		return Held{}, &endpoint.Error{Kind: endpoint.Refused, Text: "address is held"}
+	}
 	return Held{Ref: q.Ref, IP: ip, MAC: endpoint.MAC{2, 0, 0, 0, 0, 2}}, nil
 }
 
@@ -128,6 +135,31 @@ func TestAddressIsHeldAndGivenBackOnce(t *testing.T) {
 	gw, err := d.RequestAddress(t.Context(), plugin.AddressRequest{PoolID: pool, Options: map[string]string{plugin.AddressType: plugin.GatewayAddress}})
 	if err != nil || gw.Address != "10.1.0.1/24" {
 		t.Errorf("gateway = %+v, %v", gw, err)
+	}
+}
+
+// TestChosenAddressMayStillBeOnItsWayBack from the host that its container moved
+// away from. Any other is refused at once, as is one that somebody keeps, in time.
+func TestChosenAddressMayStillBeOnItsWayBack(t *testing.T) {
+	for _, c := range []struct {
+		name, ip string
+		busy     int
+		given    bool
+	}{
+		{"on its way back", "10.1.0.7", 2, true},
+		{"kept", "10.1.0.7", 1000, false},
+		{"any", "", 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDriver(&fakeHost{busy: c.busy})
+				began := time.Now()
+				_, err := d.RequestAddress(t.Context(), plugin.AddressRequest{PoolID: poolID(web, "x"), Address: c.ip})
+				if took := time.Since(began); (err == nil) != c.given || took > moveWait+moveAgain {
+					t.Errorf("answered with %v after %s; want an address: %t", err, took, c.given)
+				}
+			})
+		})
 	}
 }
 
