@@ -299,7 +299,7 @@ func TestContainers(t *testing.T) {
 		s.t.Logf("run on the other host and reached in %s", time.Since(began).Round(time.Millisecond))
 	})
 	s.part("may be in several VPCs, unless these overlap", func(s *site) {
-		c := s.run(0, "both", "acme-prod-web", "--label", "daoli.groups=web")
+		s.run(0, "both", "acme-prod-web", "--label", "daoli.groups=web")
 		peer := s.run(1, "peer", "acme-test-one")
 		client := s.run(1, "client", "acme-prod-web")
 		s.do(0, "network", "connect", "acme-test-one", "both")
