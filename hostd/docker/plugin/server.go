@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 )
 
 // MaxRequest bounds a request, in bytes.
@@ -93,13 +94,14 @@ func does[Q, A any](log *slog.Logger, do func(context.Context, Q) (A, error)) ht
 			answer(w, http.StatusOK, fail("daoli: "+err.Error()))
 			return
 		}
+		began := time.Now()
 		a, err := do(r.Context(), q)
 		if err != nil {
 			log.Warn("docker was refused", slog.String("call", r.URL.Path), slog.Any("err", err))
 			answer(w, http.StatusOK, fail("daoli: "+err.Error()))
 			return
 		}
-		log.Debug("docker was answered", slog.String("call", r.URL.Path))
+		log.Debug("docker was answered", slog.String("call", r.URL.Path), slog.Duration("took", time.Since(began)))
 		answer(w, http.StatusOK, a)
 	})
 }
