@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/hostpb"
+	dns "github.com/daolinet/daolinet/hostd/names"
 	"github.com/daolinet/daolinet/hostd/nic"
 	"github.com/daolinet/daolinet/hostd/uplink"
 )
@@ -72,7 +73,7 @@ func (l *loop) know(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.own, l.told = own, l.senses.names.addresses(ctx)
+	l.own, l.told, l.given = own, l.senses.names.addresses(ctx), dns.Given(l.cfg.resolvConf())
 	l.addressesChanged()
 	return nil
 }
@@ -82,8 +83,10 @@ func (l *loop) addressesChanged() {
 	now := reported(uplink.Addresses{
 		Own:         listed(without(l.own, l.host.Link.Addr.Addr())),
 		Controllers: controllerAddresses(l.told, l.live, l.plug.state.Controllers),
+		Resolvers:   listed(slices.Clone(l.given)),
 	}, l.cfg.Logger)
-	if slices.Equal(now.Own, l.host.Own) && slices.Equal(now.Controllers, l.host.Controllers) {
+	if slices.Equal(now.Own, l.host.Own) && slices.Equal(now.Controllers, l.host.Controllers) &&
+		slices.Equal(now.Resolvers, l.host.Resolvers) {
 		return
 	}
 	l.host.Addresses = now

@@ -52,6 +52,7 @@ type Config struct {
 	AttachTimeout time.Duration
 	Docker        string // socket of dockerd, used from when it is there; docker.None: left alone
 	PluginSocket  string // where dockerd finds us
+	ResolvConf    string // with the host's name servers; empty: the system's
 	Logger        *slog.Logger
 }
 
@@ -134,7 +135,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	host.Link.NextHop, host.Link.NextHopMAC = hop.IP, hop.MAC
-	return serve(ctx, cfg, p, host, endpoint.New(limits(), saved, state.NextPort))
+	res := newResolver(cfg, p, host.Link.MTU)
+	for _, e := range saved {
+		res.saved(e)
+	}
+	return serve(ctx, cfg, p, host, endpoint.New(limits(), saved, state.NextPort), res)
 }
 
 // Leave gives the host's address and routes back where no agent runs. Of cfg,
@@ -229,16 +234,21 @@ func firstHop(ctx context.Context, dev string) (nic.NextHop, error) {
 }
 
 // serve runs all parts of the joined host until ctx ends or it leaves.
-func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoint.Machine) error {
+func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoint.Machine, res *resolver) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := newLoop(cfg, p, host, m)
+	l.resolver = res
 	if err := l.know(ctx); err != nil {
 		return err
 	}
 	client, err := uplink.New(uplink.Config{
-		Controllers: cfg.Controllers, Credentials: credentials.NewTLS(cfg.Identity.TLS()), Logger: cfg.Logger, Handle: func(e uplink.Event) { l.post(ctx, e) },
-		Refused: cfg.Identity.Doubt,
+		Controllers: cfg.Controllers, Credentials: credentials.NewTLS(cfg.Identity.TLS()), Logger: cfg.Logger, Refused: cfg.Identity.Doubt,
+		Handle: func(e uplink.Event) {
+			if !res.handle(e) {
+				l.post(ctx, e)
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -260,6 +270,7 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 	parts.Go(func() { l.senses.run(ctx, l) })
 	parts.Go(func() { client.Run(ctx) })
 	parts.Go(func() { cfg.Identity.Run(ctx, cfg.Logger) })
+	parts.Go(func() { res.run(ctx) })
 	l.run(ctx)
 	parts.Wait()
 	if !errors.Is(context.Cause(ctx), errLeft) {

@@ -25,18 +25,20 @@ const (
 // loop owns the host's endpoints. Only its goroutine touches the fields after
 // events.
 type loop struct {
-	cfg     Config
-	plug    *plug
-	keeper  *keeper
-	senses  *senses
-	plumber chan struct{} // one token a running plumbing
-	events  chan any
-	docker  *docker.Docker // nil: left alone
-	ended   chan struct{}  // closed when run has returned
+	cfg      Config
+	plug     *plug
+	keeper   *keeper
+	senses   *senses
+	plumber  chan struct{} // one token a running plumbing
+	events   chan any
+	docker   *docker.Docker // nil: left alone
+	ended    chan struct{}  // closed when run has returned
+	resolver *resolver
 
 	host    uplink.Host
 	own     []netip.Addr // of all devices
 	told    []netip.Addr // of the controllers that the host was told
+	given   []netip.Addr // name servers of the host's
 	live    netip.Addr   // of the last stream's other end
 	machine *endpoint.Machine
 	session *uplink.Session // nil: none
@@ -127,6 +129,9 @@ func (l *loop) handle(ctx context.Context, ev any) {
 	case controllersFound:
 		l.told = ev.told
 		l.addressesChanged()
+	case resolversChanged:
+		l.given = ev.given
+		l.addressesChanged()
 	case nextHopChanged:
 		l.nextHopChanged(ev.hop)
 	case devicesSeen:
@@ -180,7 +185,9 @@ func (l *loop) perform(ctx context.Context, e endpoint.Effect) {
 		l.send(uplink.EndpointsMsg(e.Seq, e.Up, e.Down))
 	case endpoint.Save:
 		l.save(e.Endpoint)
+		l.resolver.saved(e.Endpoint)
 	case endpoint.Forget:
+		l.resolver.forgotten(e.Ref)
 		if err := l.plug.store.forgetEndpoint(e.Ref); err != nil {
 			l.cfg.Logger.Error("endpoint was not forgotten", slog.String("endpoint", e.Ref.String()), slog.Any("err", err))
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
+	dns "github.com/daolinet/daolinet/hostd/names"
 	"github.com/daolinet/daolinet/hostd/nic"
 	"github.com/daolinet/daolinet/hostd/uplink"
 )
@@ -28,6 +29,7 @@ type (
 	listenersChanged struct{ listeners []uplink.Listener }
 	addressesChanged struct{ own []netip.Addr } // of all devices
 	controllersFound struct{ told []netip.Addr }
+	resolversChanged struct{ given []netip.Addr } // name servers that containers are given
 	nextHopChanged   struct{ hop nic.NextHop }
 	// devicesSeen holds the names of all devices. It comes before each watch.
 	devicesSeen struct{ names map[string]bool }
@@ -63,7 +65,7 @@ func (s *senses) own(ctx context.Context, l *loop) {
 	tick := time.NewTicker(ownEvery)
 	defer tick.Stop()
 	var sockets seen[uplink.Listener]
-	var addresses seen[netip.Addr]
+	var addresses, resolvers seen[netip.Addr]
 	for {
 		if now, err := listeners(uint16(s.first.Load())); err != nil {
 			s.log.Warn("listeners were not read", slog.Any("err", err))
@@ -74,6 +76,9 @@ func (s *senses) own(ctx context.Context, l *loop) {
 			s.log.Warn("addresses were not read", slog.Any("err", err))
 		} else if addresses.changed(now) {
 			l.post(ctx, addressesChanged{now})
+		}
+		if now := dns.Given(l.cfg.resolvConf()); resolvers.changed(now) {
+			l.post(ctx, resolversChanged{now})
 		}
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"github.com/digitalocean/go-openvswitch/ovs"
 
 	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
 
 // Base is what hostd keeps in the switch: meters, and flows that all have the
@@ -62,7 +63,7 @@ func (b *Bridge) CountFlows(ctx context.Context, cookie uint64) (int, error) {
 }
 
 // DelPortFlows deletes all flows that take packets from the port ofport or send
-// packets to it, and the meter of its number: once the flows are gone, a
+// packets to it, and its meters: once the flows are gone, a
 // controller that was away can't know of it.
 func (b *Bridge) DelPortFlows(ctx context.Context, ofport uint32) error {
 	flows := b.tools.cli(ctx).OpenFlow
@@ -73,8 +74,10 @@ func (b *Bridge) DelPortFlows(ctx context.Context, ofport uint32) error {
 	if err := flows.DelFlows(b.cfg.Name, &to); err != nil {
 		return fmt.Errorf("delete flows to port %d: %w", ofport, err)
 	}
-	if _, err := b.tools.ofctl(ctx, "del-meter", b.cfg.Name, fmt.Sprintf("meter=%d", ofport)); err != nil {
-		return fmt.Errorf("delete meter of port %d: %w", ofport, err)
+	for _, m := range []uint32{ofport, pipeline.MeterResolver + ofport} {
+		if _, err := b.tools.ofctl(ctx, "del-meter", b.cfg.Name, fmt.Sprintf("meter=%d", m)); err != nil {
+			return fmt.Errorf("delete meter %d of port %d: %w", m, ofport, err)
+		}
 	}
 	return nil
 }

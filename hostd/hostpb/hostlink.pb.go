@@ -460,6 +460,7 @@ type Hello struct {
 	Endpoints     []*Endpoint            `protobuf:"bytes,6,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
 	Addresses     [][]byte               `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"`     // the host's but the uplink's: as in AddressList
 	Controllers   [][]byte               `protobuf:"bytes,8,rep,name=controllers,proto3" json:"controllers,omitempty"` // as in AddressList
+	Resolvers     [][]byte               `protobuf:"bytes,9,rep,name=resolvers,proto3" json:"resolvers,omitempty"`     // as in AddressList
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,6 +547,13 @@ func (x *Hello) GetAddresses() [][]byte {
 func (x *Hello) GetControllers() [][]byte {
 	if x != nil {
 		return x.Controllers
+	}
+	return nil
+}
+
+func (x *Hello) GetResolvers() [][]byte {
+	if x != nil {
+		return x.Resolvers
 	}
 	return nil
 }
@@ -828,9 +836,12 @@ func (x *ListenerList) GetListeners() []*Listener {
 // AddressList is what the host knows of addresses that are no tenant's: 4 bytes
 // each, none twice, none of loopback, link-local, multicast or a reserved range.
 type AddressList struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     [][]byte               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`     // the host's on all its devices, but the uplink's
-	Controllers   [][]byte               `protobuf:"bytes,2,rep,name=controllers,proto3" json:"controllers,omitempty"` // its controllers', by name, by OpenFlow target, by stream
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Addresses   [][]byte               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`     // the host's on all its devices, but the uplink's
+	Controllers [][]byte               `protobuf:"bytes,2,rep,name=controllers,proto3" json:"controllers,omitempty"` // its controllers', by name, by OpenFlow target, by stream
+	// Name servers that the host asks, and that its containers were given, perhaps:
+	// what endpoints ask them, the host's own resolver answers. At most MaxResolvers.
+	Resolvers     [][]byte `protobuf:"bytes,3,rep,name=resolvers,proto3" json:"resolvers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -875,6 +886,13 @@ func (x *AddressList) GetAddresses() [][]byte {
 func (x *AddressList) GetControllers() [][]byte {
 	if x != nil {
 		return x.Controllers
+	}
+	return nil
+}
+
+func (x *AddressList) GetResolvers() [][]byte {
+	if x != nil {
+		return x.Resolvers
 	}
 	return nil
 }
@@ -1630,6 +1648,7 @@ type NameAnswer struct {
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Addresses     [][]byte               `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"` // 4 bytes each; none: there is no such name here
 	Ours          bool                   `protobuf:"varint,3,opt,name=ours,proto3" json:"ours,omitempty"`          // the name lies within a zone of ours, so that nobody else is asked for it
+	Target        string                 `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`       // of the name of an address (d.c.b.a.in-addr.arpa): whose it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1685,6 +1704,13 @@ func (x *NameAnswer) GetOurs() bool {
 	return false
 }
 
+func (x *NameAnswer) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
 var File_hostlink_proto protoreflect.FileDescriptor
 
 const file_hostlink_proto_rawDesc = "" +
@@ -1715,7 +1741,7 @@ const file_hostlink_proto_rawDesc = "" +
 	"\bnetworks\x18\x04 \x01(\v2\x1a.daoli.host.v1.NetworkListH\x00R\bnetworks\x12<\n" +
 	"\vname_answer\x18\x05 \x01(\v2\x19.daoli.host.v1.NameAnswerH\x00R\n" +
 	"nameAnswerB\x05\n" +
-	"\x03msg\"\xa5\x02\n" +
+	"\x03msg\"\xc3\x02\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x12\n" +
@@ -1724,7 +1750,8 @@ const file_hostlink_proto_rawDesc = "" +
 	"\tlisteners\x18\x05 \x03(\v2\x17.daoli.host.v1.ListenerR\tlisteners\x125\n" +
 	"\tendpoints\x18\x06 \x03(\v2\x17.daoli.host.v1.EndpointR\tendpoints\x12\x1c\n" +
 	"\taddresses\x18\a \x03(\fR\taddresses\x12 \n" +
-	"\vcontrollers\x18\b \x03(\fR\vcontrollers\"\x96\x02\n" +
+	"\vcontrollers\x18\b \x03(\fR\vcontrollers\x12\x1c\n" +
+	"\tresolvers\x18\t \x03(\fR\tresolvers\"\x96\x02\n" +
 	"\x05Delta\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12'\n" +
 	"\x02up\x18\x02 \x03(\v2\x17.daoli.host.v1.EndpointR\x02up\x12.\n" +
@@ -1746,10 +1773,11 @@ const file_hostlink_proto_rawDesc = "" +
 	"\x05proto\x18\x01 \x01(\rR\x05proto\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\"E\n" +
 	"\fListenerList\x125\n" +
-	"\tlisteners\x18\x01 \x03(\v2\x17.daoli.host.v1.ListenerR\tlisteners\"M\n" +
+	"\tlisteners\x18\x01 \x03(\v2\x17.daoli.host.v1.ListenerR\tlisteners\"k\n" +
 	"\vAddressList\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\fR\taddresses\x12 \n" +
-	"\vcontrollers\x18\x02 \x03(\fR\vcontrollers\"\xaa\x02\n" +
+	"\vcontrollers\x18\x02 \x03(\fR\vcontrollers\x12\x1c\n" +
+	"\tresolvers\x18\x03 \x03(\fR\tresolvers\"\xaa\x02\n" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x10\n" +
@@ -1807,12 +1835,13 @@ const file_hostlink_proto_rawDesc = "" +
 	"\tNameQuery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
 	"\x03vpc\x18\x02 \x01(\tR\x03vpc\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"N\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"f\n" +
 	"\n" +
 	"NameAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\fR\taddresses\x12\x12\n" +
-	"\x04ours\x18\x03 \x01(\bR\x04ours2O\n" +
+	"\x04ours\x18\x03 \x01(\bR\x04ours\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target2O\n" +
 	"\bHostLink\x12C\n" +
 	"\aConnect\x12\x16.daoli.host.v1.HostMsg\x1a\x1c.daoli.host.v1.ControllerMsg(\x010\x012\x8d\x01\n" +
 	"\tEnrolment\x12>\n" +

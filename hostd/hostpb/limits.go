@@ -25,6 +25,7 @@ const (
 	MaxNetworks  = 4096    // of one host
 	MaxQueries   = 256     // names that one host asks for at once
 	MaxAnswers   = 64      // addresses of one name
+	MaxResolvers = 8       // name servers of one host
 	MaxDNSName   = 253     // bytes of a name that is asked for
 	MaxCSR       = 8 << 10 // bytes
 	MaxToken     = 256     // bytes

@@ -24,6 +24,7 @@ type Host struct {
 type Addresses struct {
 	Own         []netip.Addr // on all devices, but the uplink's
 	Controllers []netip.Addr
+	Resolvers   []netip.Addr // name servers of the host's
 }
 
 // Link is how the host reaches the underlay.
@@ -47,7 +48,7 @@ func HelloMsg(h Host, endpoints []endpoint.Endpoint) *hostpb.HostMsg {
 	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Hello{Hello: &hostpb.Hello{
 		Host: h.Name, BootId: h.BootID, Dpid: h.DPID,
 		Uplink: linkPB(h.Link), Listeners: listenersPB(h.Listeners), Endpoints: endpointsPB(endpoints),
-		Addresses: addressesPB(h.Own), Controllers: addressesPB(h.Controllers),
+		Addresses: addressesPB(h.Own), Controllers: addressesPB(h.Controllers), Resolvers: addressesPB(h.Resolvers),
 	}}}
 }
 
@@ -75,7 +76,7 @@ func ListenersMsg(seq uint64, ls []Listener) *hostpb.HostMsg {
 // AddressesMsg returns a delta about the addresses.
 func AddressesMsg(seq uint64, a Addresses) *hostpb.HostMsg {
 	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{
-		Seq: seq, Addresses: &hostpb.AddressList{Addresses: addressesPB(a.Own), Controllers: addressesPB(a.Controllers)},
+		Seq: seq, Addresses: &hostpb.AddressList{Addresses: addressesPB(a.Own), Controllers: addressesPB(a.Controllers), Resolvers: addressesPB(a.Resolvers)},
 	}}}
 }
 
@@ -93,6 +94,11 @@ func LeaseReleaseMsg(r endpoint.SendRelease) *hostpb.HostMsg {
 	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_LeaseRelease{LeaseRelease: &hostpb.LeaseRelease{
 		Vpc: r.Ref.VPCID(), Ip: r.IP.AsSlice(), Name: r.Ref.Name,
 	}}}
+}
+
+// NameQueryMsg returns a question about a name.
+func NameQueryMsg(id uint64, vpc, name string) *hostpb.HostMsg {
+	return &hostpb.HostMsg{Msg: &hostpb.HostMsg_NameQuery{NameQuery: &hostpb.NameQuery{Id: id, Vpc: vpc, Name: name}}}
 }
 
 // ParseLease checks a controller's answer to a request for an address.

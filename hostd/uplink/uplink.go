@@ -73,6 +73,8 @@ type (
 	Leased struct{ Lease *hostpb.Lease }
 	// Networks is a NetworkList.
 	Networks struct{ List *hostpb.NetworkList }
+	// NameAnswered is a NameAnswer.
+	NameAnswered struct{ Answer *hostpb.NameAnswer }
 )
 
 func (Opened) event()   {}
@@ -81,6 +83,8 @@ func (Closed) event()   {}
 func (Acked) event()    {}
 func (Leased) event()   {}
 func (Networks) event() {}
+
+func (NameAnswered) event() {}
 
 // Client keeps the stream.
 type Client struct {
@@ -179,6 +183,8 @@ func (c *Client) receive(stream grpc.BidiStreamingClient[hostpb.HostMsg, hostpb.
 			c.cfg.Handle(Leased{m.GetLease()})
 		case m.GetNetworks() != nil:
 			c.cfg.Handle(Networks{m.GetNetworks()})
+		case m.GetNameAnswer() != nil:
+			c.cfg.Handle(NameAnswered{m.GetNameAnswer()})
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/api"
@@ -18,6 +19,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/enrol"
 	"github.com/daolinet/daolinet/reconciler/gitsource"
 	"github.com/daolinet/daolinet/reconciler/hostlink"
+	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
 	"github.com/daolinet/daolinet/reconciler/session"
@@ -60,6 +62,8 @@ type Controller struct {
 	wg      sync.WaitGroup       // goroutines that events started
 	history *history             // of revisions
 	trust   *enrol.Authority
+
+	seen atomic.Pointer[inventory.Snapshot] // as after the loop's last step
 
 	// Owned by the loop.
 	engine   *engine.Engine
@@ -110,7 +114,7 @@ func Run(ctx context.Context, cfg Config) error {
 		w := hostlink.Welcome{Controllers: cfg.Targets, WireValue: cfg.Wire.Value, WireMask: cfg.Wire.Mask}
 		return hostlink.NewServer(hostlink.Config{
 			Handler: (*hostHandler)(c), Logger: c.log, Welcome: w,
-			Credentials: enrol.Credentials(), Admit: c.trust.Admit, Authorize: c.authorize, Enrolment: c.trust,
+			Credentials: enrol.Credentials(), Admit: c.trust.Admit, Authorize: c.authorize, Enrolment: c.trust, Resolve: c.resolve,
 		}).Serve(ctx, c.trust.ListenHosts(cfg.Hosts))
 	})
 	part("trust", c.trust.Run)

@@ -112,7 +112,9 @@ func (c *Controller) step(ev engine.Event) {
 		}
 		return fmt.Sprintf("%T", ev)
 	})
-	c.perform(c.engine.Step(time.Now(), ev))
+	effects := c.engine.Step(time.Now(), ev)
+	c.publish()
+	c.perform(effects)
 }
 
 // call runs what do or ask brought.

@@ -152,7 +152,7 @@ func TestMeterOfAnEndpointThatWentUnseenIsDeleted(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]uint32{16}, deleted); diff != "" {
+	if diff := cmp.Diff([]uint32{16, pipeline.MeterResolver + 16}, deleted); diff != "" {
 		t.Errorf("deleted meters (-want +got):\n%s", diff)
 	}
 }

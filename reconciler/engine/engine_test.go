@@ -138,6 +138,10 @@ func syn(dport uint16) packet.Headers {
 	return packet.Headers{Proto: packet.TCP, SrcPort: 40000, DstPort: dport, Flags: packet.SYN}
 }
 
+// endpointFlows is how many flows an endpoint has while nobody talks: 5, and 3 to
+// ask for names.
+const endpointFlows = 5 + 3
+
 func TestReportIsAcknowledgedOnlyWhenItsFlowsAreIn(t *testing.T) {
 	b := newBench(t)
 	b.step(engine.RevisionLoaded{Policy: b.w.AllowAll("r1")})
@@ -149,8 +153,8 @@ func TestReportIsAcknowledgedOnlyWhenItsFlowsAreIn(t *testing.T) {
 	if want := []engine.Effect{engine.Ack{Conn: 1, Host: "h1"}}; !cmp.Equal(b.other, want) {
 		t.Errorf("effects = %#v; want the acknowledgement", b.other)
 	}
-	if n := b.category(1, pipeline.CategoryEndpoint); n != 3*5 {
-		t.Errorf("endpoint flows = %d; want 5 for each of 3 endpoints", n)
+	if n := b.category(1, pipeline.CategoryEndpoint); n != 3*endpointFlows {
+		t.Errorf("endpoint flows = %d; want %d for each of 3 endpoints", n, endpointFlows)
 	}
 }
 
@@ -172,8 +176,8 @@ func TestDeltaChangesOnlyItsEndpointsFlows(t *testing.T) {
 	before := len(b.tables[2])
 	up := world.Endpoint("acme", "new", "web", "10.1.0.9", 30)
 	b.step(engine.HostChanged{Conn: 2, Host: "h2", Delta: inventory.HostDelta{Seq: 4, Up: []inventory.EndpointReport{up}}})
-	if got := len(b.tables[2]) - before; got != 5 {
-		t.Errorf("flows added = %d; want 5", got)
+	if got := len(b.tables[2]) - before; got != endpointFlows {
+		t.Errorf("flows added = %d; want %d", got, endpointFlows)
 	}
 	if want := []engine.Effect{engine.Ack{Conn: 2, Host: "h2", Seq: 4}}; !cmp.Equal(b.other, want) {
 		t.Errorf("effects = %#v; want ack of 4", b.other)
@@ -240,8 +244,8 @@ func TestRestartWithoutARevisionTouchesNothing(t *testing.T) {
 	if n := restarted.category(1, pipeline.CategorySession); n != 0 {
 		t.Errorf("session flows of the earlier run = %d; want 0 once it is known what should be there", n)
 	}
-	if n := restarted.category(1, pipeline.CategoryEndpoint); n != 3*5 {
-		t.Errorf("endpoint flows = %d; want 15", n)
+	if n := restarted.category(1, pipeline.CategoryEndpoint); n != 3*endpointFlows {
+		t.Errorf("endpoint flows = %d; want %d", n, 3*endpointFlows)
 	}
 }
 

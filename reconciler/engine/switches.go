@@ -160,7 +160,7 @@ func (e *Engine) fixed(dpid uint64, part Part) entries {
 	}
 	for _, ep := range e.snap.EndpointsOf(h) {
 		if part.has(uint64(ep.Port)) {
-			e.addEndpoint(&want, ep)
+			e.addEndpoint(&want, e.snap, ep)
 		}
 	}
 	return want
@@ -176,10 +176,14 @@ func (e *Engine) uplinkEntries(snap *inventory.Snapshot, h *inventory.Host) entr
 	return want
 }
 
-func (e *Engine) addEndpoint(want *entries, ep *inventory.Endpoint) {
+func (e *Engine) addEndpoint(want *entries, snap *inventory.Snapshot, ep *inventory.Endpoint) {
+	cookie := e.cookie(pipeline.CategoryEndpoint, ep.Port)
 	m, fs := pipeline.Endpoint(pipeline.EndpointConfig{
-		Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP,
-		Cookie: e.cookie(pipeline.CategoryEndpoint, ep.Port),
+		Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP, Cookie: cookie,
+	})
+	want.add([]openflow.MeterMod{m}, fs)
+	m, fs = pipeline.Names(pipeline.NamesConfig{
+		Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP, Servers: snap.NameServers(ep), Cookie: cookie,
 	})
 	want.add([]openflow.MeterMod{m}, fs)
 }
@@ -198,8 +202,8 @@ func (e *Engine) syncEndpoints(old, snap *inventory.Snapshot) []Effect {
 		if moved || before != after {
 			was, is = e.uplinkOf(old, before), e.uplinkOf(snap, after)
 		}
-		e.addChanged(&was, old.EndpointsOf(before), snap)
-		e.addChanged(&is, snap.EndpointsOf(after), old)
+		e.addChanged(&was, old, before, snap)
+		e.addChanged(&is, snap, after, old)
 		out = append(out, difference(dpid, was, is)...)
 	}
 	return out
@@ -212,11 +216,11 @@ func (e *Engine) uplinkOf(snap *inventory.Snapshot, h *inventory.Host) entries {
 	return e.uplinkEntries(snap, h)
 }
 
-// addChanged adds those of eps that other has not.
-func (e *Engine) addChanged(to *entries, eps []*inventory.Endpoint, other *inventory.Snapshot) {
-	for _, ep := range eps {
+// addChanged adds the endpoints that snap has of a host and other has not.
+func (e *Engine) addChanged(to *entries, snap *inventory.Snapshot, h *inventory.Host, other *inventory.Snapshot) {
+	for _, ep := range snap.EndpointsOf(h) {
 		if other.EndpointAt(ep.Host.DPID, ep.Port) != ep {
-			e.addEndpoint(to, ep)
+			e.addEndpoint(to, snap, ep)
 		}
 	}
 }

@@ -104,6 +104,12 @@ func TestPipelineDocument(t *testing.T) {
 		Cookie: pipeline.Cookie{Category: pipeline.CategoryEndpoint, Epoch: 1, Number: 16}.Bits(),
 	})
 	section(&b, "One endpoint (controller), port 16, 10.1.0.2", []openflow.MeterMod{m}, fs...)
+	m, fs = pipeline.Names(pipeline.NamesConfig{
+		Port: 16, MAC: openflow.MAC{2, 0x42, 10, 1, 0, 2}, IP: openflow.AddrFrom32(0x0a010002),
+		Servers: []netip.Addr{openflow.AddrFrom32(0xc0000235)},
+		Cookie:  pipeline.Cookie{Category: pipeline.CategoryEndpoint, Epoch: 1, Number: 16}.Bits(),
+	})
+	section(&b, "Its names (controller): the resolver is on port 15, and its host asks 192.0.2.53", []openflow.MeterMod{m}, fs...)
 	for _, s := range scenes {
 		in := s.install(t)
 		fmt.Fprintf(&b, "\n## %s\n\n", s.name)

@@ -149,6 +149,7 @@ func decodeListeners(ls []*hostpb.Listener) ([]inventory.Listener, error) {
 func decodeAddressLists(m interface {
 	GetAddresses() [][]byte
 	GetControllers() [][]byte
+	GetResolvers() [][]byte
 }) (inventory.AddressLists, error) {
 	var out inventory.AddressLists
 	var err error
@@ -157,6 +158,12 @@ func decodeAddressLists(m interface {
 	}
 	if out.Controllers, err = decodeAddresses(m.GetControllers()); err != nil {
 		return inventory.AddressLists{}, fmt.Errorf("controllers: %w", err)
+	}
+	if len(m.GetResolvers()) > hostpb.MaxResolvers {
+		return inventory.AddressLists{}, fmt.Errorf("resolvers: %d are more than %d", len(m.GetResolvers()), hostpb.MaxResolvers)
+	}
+	if out.Resolvers, err = decodeAddresses(m.GetResolvers()); err != nil {
+		return inventory.AddressLists{}, fmt.Errorf("resolvers: %w", err)
 	}
 	return out, nil
 }

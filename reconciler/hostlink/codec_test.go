@@ -150,11 +150,29 @@ func TestOtherMessagesAreValidated(t *testing.T) {
 		bend(d)
 		return &hostpb.HostMsg{Msg: &hostpb.HostMsg_Delta{Delta: d}}
 	}
+	query := func(vpc, name string) *hostpb.HostMsg {
+		return &hostpb.HostMsg{Msg: &hostpb.HostMsg_NameQuery{NameQuery: &hostpb.NameQuery{Id: 1, Vpc: vpc, Name: name}}}
+	}
 	tests := []struct {
 		name string
 		msg  *hostpb.HostMsg
 		ok   bool
 	}{
+		{"name", query("acme/prod", "db1.db.prod"), true},
+		{"name with an underscore", query("acme/prod", "my_app"), true},
+		{"name of nobody", query("acme/prod", ""), false},
+		{"name, bare vpc", query("prod", "db1"), false},
+		{"name, large letters", query("acme/prod", "DB1"), false},
+		{"name, dot at the end", query("acme/prod", "db1."), false},
+		{"name, slash", query("acme/prod", "globex/prod/db1"), false},
+		{"name, not printable", query("acme/prod", "db1\x00"), false},
+		{"name, long label", query("acme/prod", strings.Repeat("a", 64)), false},
+		{"name, long", query("acme/prod", strings.Repeat("a.", 127)+"a"), false},
+		{"delta, resolvers", delta(func(d *hostpb.Delta) { d.Addresses = &hostpb.AddressList{Resolvers: addresses(hostpb.MaxResolvers)} }), true},
+		{"delta, many resolvers", delta(func(d *hostpb.Delta) {
+			d.Addresses = &hostpb.AddressList{Resolvers: addresses(hostpb.MaxResolvers + 1)}
+		}), false},
+		{"delta, resolver on loopback", delta(func(d *hostpb.Delta) { d.Addresses = &hostpb.AddressList{Resolvers: [][]byte{{127, 0, 0, 53}}} }), false},
 		{"lease", lease(func(*hostpb.LeaseRequest) {}), true},
 		{"lease of an address", lease(func(q *hostpb.LeaseRequest) { q.Ip = []byte{10, 1, 0, 2} }), true},
 		{"lease, IPv6", lease(func(q *hostpb.LeaseRequest) { q.Ip = make([]byte, 16) }), false},
@@ -208,6 +226,7 @@ func FuzzDecode(f *testing.F) {
 		{Msg: &hostpb.HostMsg_Delta{Delta: &hostpb.Delta{Seq: 3, Addresses: &hostpb.AddressList{Addresses: [][]byte{{127, 0, 0, 1}, nil}}}}},
 		{Msg: &hostpb.HostMsg_LeaseRequest{LeaseRequest: &hostpb.LeaseRequest{Id: 1, Tenant: "a", Vpc: "b", Subnet: "c", Name: "d"}}},
 		{Msg: &hostpb.HostMsg_LeaseRelease{LeaseRelease: &hostpb.LeaseRelease{Vpc: "a/b", Ip: []byte{1, 2, 3, 4}, Name: "c"}}},
+		{Msg: &hostpb.HostMsg_NameQuery{NameQuery: &hostpb.NameQuery{Id: 1, Vpc: "a/b", Name: "db1.db.prod"}}},
 		{},
 	} {
 		b, err := proto.Marshal(m)
@@ -245,7 +264,7 @@ func FuzzDecode(f *testing.F) {
 // checkLists checks that accepted lists are within the contract.
 func checkLists(t *testing.T, l inventory.AddressLists) {
 	t.Helper()
-	for _, list := range [][]netip.Addr{l.Addresses, l.Controllers} {
+	for _, list := range [][]netip.Addr{l.Addresses, l.Controllers, l.Resolvers} {
 		if len(list) > hostpb.MaxAddresses || slices.ContainsFunc(list, func(a netip.Addr) bool { return !hostpb.ValidAddress(a) }) {
 			t.Errorf("accepted the addresses %v", list)
 		}
@@ -260,5 +279,40 @@ func TestDeltaSaysWhetherTheAddressesChanged(t *testing.T) {
 	d, err = decodeDelta(&hostpb.Delta{Seq: 2, Addresses: &hostpb.AddressList{Controllers: [][]byte{{172, 31, 250, 1}}}})
 	if err != nil || d.Addresses == nil || len(d.Addresses.Addresses) != 0 || !slices.Equal(d.Addresses.Controllers, []netip.Addr{netip.MustParseAddr("172.31.250.1")}) {
 		t.Errorf("a delta with a controller = %+v, %v; want it, and no address", d.Addresses, err)
+	}
+}
+
+// TestNamesAreAnsweredOnTheStream: with what Resolve says, and within the contract;
+// a server that resolves nothing has no names.
+func TestNamesAreAnsweredOnTheStream(t *testing.T) {
+	many := make([]netip.Addr, hostpb.MaxAnswers+1)
+	for i := range many {
+		many[i] = netip.AddrFrom4([4]byte{10, 1, 0, byte(i)})
+	}
+	for _, tt := range []struct {
+		name    string
+		resolve func(string, NameQuery) NameAnswer
+		want    int
+		ours    bool
+	}{
+		{"none", nil, 0, false},
+		{"many", func(host string, q NameQuery) NameAnswer {
+			if host != "h1" || q != (NameQuery{ID: 7, VPC: "acme/prod", Name: "db1"}) {
+				t.Errorf("asked by %s for %+v", host, q)
+			}
+			return NameAnswer{Addresses: many, Ours: true, Target: "db1.db.prod"}
+		}, hostpb.MaxAnswers, true},
+	} {
+		c := newConn(1)
+		c.host = "h1"
+		var seq uint64
+		m := &hostpb.HostMsg{Msg: &hostpb.HostMsg_NameQuery{NameQuery: &hostpb.NameQuery{Id: 7, Vpc: "acme/prod", Name: "db1"}}}
+		if err := (&Server{cfg: Config{Handler: silent{}, Resolve: tt.resolve}}).dispatch(c, m, &seq); err != nil {
+			t.Fatal(err)
+		}
+		a := (<-c.out).GetNameAnswer()
+		if a.GetId() != 7 || len(a.GetAddresses()) != tt.want || a.GetOurs() != tt.ours || (a.GetTarget() != "") != tt.ours {
+			t.Errorf("%s: answer = %v", tt.name, a)
+		}
 	}
 }

@@ -105,6 +105,9 @@ type Config struct {
 	Enrolment hostpb.EnrolmentServer // served on the same port; nil: none
 	Logger    *slog.Logger
 	Welcome   Welcome
+	// Resolve answers what hosts ask about names. It is called from the streams'
+	// goroutines, several at once, and must not block. Nil: no name is ours.
+	Resolve func(host string, q NameQuery) NameAnswer
 }
 
 // Server is the controller's end of all hosts' streams.
@@ -259,6 +262,16 @@ func (s *Server) dispatch(c *Conn, m *hostpb.HostMsg, lastSeq *uint64) error {
 			return err
 		}
 		s.cfg.Handler.LeaseRelease(c, q)
+	case *hostpb.HostMsg_NameQuery:
+		q, err := decodeNameQuery(m.NameQuery)
+		if err != nil {
+			return err
+		}
+		var a NameAnswer
+		if s.cfg.Resolve != nil {
+			a = s.cfg.Resolve(c.host, q)
+		}
+		c.push(nameAnswerMsg(q.ID, a))
 	case *hostpb.HostMsg_Hello:
 		return errors.New("second hello")
 	default:

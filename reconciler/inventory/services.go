@@ -9,6 +9,7 @@ import (
 // services is what an inventory must know of the network's Services.
 type services struct {
 	vips     map[AddrKey]*spec.Service
+	named    map[EndpointRef]*spec.Service // those with a virtual address
 	backends map[spec.VPCID]*backends
 }
 
@@ -20,10 +21,13 @@ type backends struct {
 }
 
 func servicesOf(net *spec.Network) services {
-	s := services{vips: make(map[AddrKey]*spec.Service), backends: make(map[spec.VPCID]*backends)}
+	s := services{
+		vips: make(map[AddrKey]*spec.Service), named: make(map[EndpointRef]*spec.Service), backends: make(map[spec.VPCID]*backends),
+	}
 	for _, svc := range net.Services {
 		if svc.VIP.IsValid() {
 			s.vips[AddrKey{svc.VPC, svc.VIP}] = svc
+			s.named[EndpointRef{svc.VPC, svc.Name}] = svc
 		}
 		b := s.backends[svc.VPC]
 		if b == nil {
@@ -70,3 +74,7 @@ func (s *services) backs(id *Identity) bool {
 func (s *Snapshot) ServiceAt(vpc spec.VPCID, a netip.Addr) *spec.Service {
 	return s.services.vips[AddrKey{vpc, a}]
 }
+
+// ServiceByName returns the Service of a name in a VPC that has a virtual address,
+// or nil.
+func (s *Snapshot) ServiceByName(r EndpointRef) *spec.Service { return s.services.named[r] }

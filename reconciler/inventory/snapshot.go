@@ -233,7 +233,8 @@ func (s *Snapshot) hostLike(r *HostReport) *Host {
 	}
 	o := s.hosts[r.Name]
 	if o != nil && o.BootID == h.BootID && o.DPID == h.DPID && o.Uplink == h.Uplink && slices.Equal(o.Listeners, h.Listeners) &&
-		slices.Equal(o.Addresses, h.Addresses) && slices.Equal(o.Controllers, h.Controllers) && slices.Equal(o.Tenants, h.Tenants) {
+		slices.Equal(o.Addresses, h.Addresses) && slices.Equal(o.Controllers, h.Controllers) && slices.Equal(o.Tenants, h.Tenants) &&
+		slices.Equal(o.Resolvers, h.Resolvers) {
 		return o
 	}
 	return h

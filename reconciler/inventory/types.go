@@ -27,6 +27,7 @@ type HostReport struct {
 type AddressLists struct {
 	Addresses   []netip.Addr // the host's on all its devices, but the uplink's
 	Controllers []netip.Addr // its controllers'
+	Resolvers   []netip.Addr // name servers that the host asks, and its containers may be given
 }
 
 // Uplink is how a host reaches the underlay.

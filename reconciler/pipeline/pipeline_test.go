@@ -26,7 +26,26 @@ func all() ([]openflow.MeterMod, []openflow.Flow) {
 	})
 	meters, flows = append(meters, ms...), append(flows, fs...)
 	m, fs := pipeline.Endpoint(pipeline.EndpointConfig{Port: 16, IP: netip.MustParseAddr("10.1.0.2"), Cookie: 2 << 56})
+	meters, flows = append(meters, m), append(flows, fs...)
+	m, fs = pipeline.Names(pipeline.NamesConfig{
+		Port: 16, IP: netip.MustParseAddr("10.1.0.2"), Servers: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Cookie: 2 << 56,
+	})
 	return append(meters, m), append(flows, fs...)
+}
+
+// TestAliasesAreOnePortEach: an alias names its port and nothing else does.
+func TestAliasesAreOnePortEach(t *testing.T) {
+	for _, p := range []openflow.PortNo{1, 15, 16, 255, 256, 1<<14 - 1} {
+		a := pipeline.Alias(p)
+		if got := pipeline.AliasPort(a); got != p || !pipeline.AliasRange().Contains(a) {
+			t.Errorf("AliasPort(Alias(%d) = %s) = %d", p, a, got)
+		}
+	}
+	for _, a := range []string{"169.254.1.1", "169.254.63.16", "169.254.128.16", "169.254.169.254", "10.0.0.16", "::1"} {
+		if got := pipeline.AliasPort(netip.MustParseAddr(a)); got != 0 {
+			t.Errorf("AliasPort(%s) = %d; want 0", a, got)
+		}
+	}
 }
 
 // TestFlowsAreWellFormed holds what OVS refuses, or what two flows would make

@@ -71,6 +71,10 @@ var Table = map[string]Rule{
 		Core: true, Modules: []string{"gopkg.in/yaml.v3"},
 		Why: "what a revision means is asked of admission, offline; yaml.v3 writes one of its formats",
 	},
+	"reconciler/names": {
+		May: []string{"reconciler/inventory", "reconciler/spec"}, Core: true,
+		Why: "what a name means is a function of who asks and of what is there",
+	},
 	"reconciler/ipam": {
 		May: []string{"reconciler/spec"}, Core: true,
 		Why: "an address is a function of pool, leases and request",
@@ -155,6 +159,10 @@ var Table = map[string]Rule{
 	"hostd/docker": {
 		May: []string{"hostd/docker/plugin", "hostd/hostpb", "hostd/endpoint", "hostd/uplink"},
 		Why: "it turns Docker's words into endpoints, by whatever Host it is given",
+	},
+	"hostd/names": {
+		May: []string{"hostd/hostpb"},
+		Why: "it answers whoever asks from a port's alias; what the port is, and what a name means, it is told",
 	},
 	"hostd/agent": {
 		May: []string{"hostd/...", "reconciler/pipeline", "reconciler/openflow", "reconciler/packet"},

@@ -72,6 +72,9 @@ func (h *Host) upNetwork(ctx context.Context, controller <-chan struct{}) error 
 	if h.testbed.Controller == nil || h.testbed.opt.Unjoined {
 		return nil
 	}
+	if err := os.WriteFile(h.ResolvConf(), []byte("nameserver "+NameServer().String()+"\n"), 0o644); err != nil {
+		return err
+	}
 	select {
 	case <-controller: // it makes the token
 	case <-ctx.Done():
@@ -150,7 +153,7 @@ func (h *Host) StartHostd(ctx context.Context) error {
 func (h *Host) Join(ctx context.Context, controller, token, caHash string) error {
 	c := h.command("hostd", h.testbed.Binary("daoli-hostd"), "join", controller, "--ca-hash", caHash,
 		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
-		"--socket", h.Socket, "--state-dir", h.StateDir())
+		"--socket", h.Socket, "--state-dir", h.StateDir(), "--resolv-conf", h.ResolvConf())
 	c.argv = append(c.argv, h.Docker.flags()...)
 	c.env = append(c.env, "DAOLI_TOKEN="+token)
 	return startAndAwait(ctx, func() (func(context.Context) error, error) { return h.launchAs(c) })
@@ -182,6 +185,13 @@ func (h *Host) IdentityDir() string { return filepath.Join(h.StateDir(), "identi
 
 // StateDir is where the host's daoli-hostd keeps what outlives it.
 func (h *Host) StateDir() string { return filepath.Join(h.testbed.Dir, h.Name, "state") }
+
+// ResolvConf is the file with the host's name servers. It names NameServer.
+func (h *Host) ResolvConf() string { return filepath.Join(h.testbed.Dir, h.Name, "resolv.conf") }
+
+// NameServer is an address on the internet that nobody has, until a test serves
+// names there.
+func NameServer() netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, 53}) }
 
 // Database is the host's ovsdb-server.
 func (h *Host) Database() *Process { return h.db }

@@ -250,6 +250,8 @@ func pipelineBatch() of.Batch {
 	} {
 		m, fs := pipeline.Endpoint(c)
 		meters, flows = append(meters, m), append(flows, fs...)
+		m, fs = pipeline.Names(pipeline.NamesConfig{Port: c.Port, MAC: c.MAC, IP: c.IP, Cookie: c.Cookie})
+		meters, flows = append(meters, m), append(flows, fs...)
 	}
 	out, back := anyTCP, anyTCP
 	out.InPort, out.IPSrc, out.IPDst, out.L4Src, out.L4Dst = 16, of.IPv4(ipA), of.IPv4(ipB), of.Masked[uint16](0x8000, 0x8000), of.Exact[uint16](80)

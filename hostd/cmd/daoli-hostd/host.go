@@ -16,6 +16,7 @@ import (
 	"github.com/daolinet/daolinet/hostd/bridge"
 	"github.com/daolinet/daolinet/hostd/docker"
 	"github.com/daolinet/daolinet/hostd/identity"
+	"github.com/daolinet/daolinet/hostd/names"
 )
 
 func runCommand(sys system) *cobra.Command {
@@ -79,6 +80,7 @@ func (o *runOptions) add(f *pflag.FlagSet) {
 	f.DurationVar(&cfg.AttachTimeout, "attach-timeout", agent.DefaultAttachTimeout, "how long an attach may take before it is undone")
 	f.StringVar(&cfg.Docker, "docker", docker.DefaultSocket, "dockerd's socket, used from when it is there; "+docker.None+" leaves Docker alone")
 	f.StringVar(&cfg.PluginSocket, "plugin-socket", docker.DefaultPluginSocket, "where dockerd finds its driver daoli; a socket that systemd opened comes first")
+	f.StringVar(&cfg.ResolvConf, "resolv-conf", names.DefaultResolvConf, "file with the name servers that answer what is no name of the host's endpoints")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 }
