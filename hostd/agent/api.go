@@ -194,7 +194,7 @@ func (a *api) status(ctx context.Context) (Status, error) {
 		},
 		Switch: sw.Up, OpenFlow: sw.Controllers, Controller: v.controller, Ready: v.ready,
 		WirePorts: fmt.Sprintf("%d-%d", v.wire.Value, int(v.wire.Value)+v.wire.Size()-1),
-		Listeners: len(v.host.Listeners), Endpoints: len(v.endpoints),
+		Listeners: len(v.host.Listeners), Endpoints: len(v.endpoints), Names: a.loop.resolver.server.Stats(),
 	}, nil
 }
 

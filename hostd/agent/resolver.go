@@ -45,7 +45,7 @@ type resolver struct {
 func newResolver(cfg Config, p *plug, mtu int) *resolver {
 	r := &resolver{log: cfg.Logger, bridge: p.bridge, drop: p.drop, mtu: mtu}
 	r.server = dns.New(dns.Config{
-		Ask: r.asks.ask, Who: r.askers.vpcOf, Self: pipeline.ResolverIP(), ResolvConf: cfg.resolvConf(), Logger: cfg.Logger,
+		Ask: r.asks.ask, Who: r.askers.vpcOf, Self: pipeline.ResolverIP(), ResolvConf: cfg.resolvConf(),
 	})
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
+	dns "github.com/daolinet/daolinet/hostd/names"
 )
 
 // What the local API speaks, as JSON. Requests with fields that it doesn't know
@@ -64,6 +65,7 @@ type (
 		WirePorts  string          `json:"wirePorts"`
 		Listeners  int             `json:"listeners"`
 		Endpoints  int             `json:"endpoints"`
+		Names      dns.Stats       `json:"names"` // questions since the start
 	}
 	// UplinkStatus is how the host reaches the underlay.
 	UplinkStatus struct {

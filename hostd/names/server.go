@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -42,7 +41,6 @@ type Config struct {
 	Self       netip.Addr
 	ResolvConf string // file with the host's name servers
 	Port       uint16 // of the host's name servers; 0: 53
-	Logger     *slog.Logger
 }
 
 // Stats count what became of questions.

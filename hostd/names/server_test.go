@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -87,7 +86,7 @@ func newRig(t *testing.T) *rig {
 	r.upstream = newUpstream(t)
 	r.write("nameserver 127.0.0.1\n")
 	r.Server = New(Config{
-		Ask: r.controller.ask, ResolvConf: r.conf, Port: r.upstream.port, Self: ip("169.254.1.1"), Logger: slog.New(slog.DiscardHandler),
+		Ask: r.controller.ask, ResolvConf: r.conf, Port: r.upstream.port, Self: ip("169.254.1.1"),
 		Who: func(a netip.Addr) (string, bool) { v, found := vpcs[a]; return v, found },
 	})
 	udp, err := ListenUDP(0)

@@ -194,6 +194,8 @@ func printStatus(w io.Writer, s agent.Status) {
 	fmt.Fprintf(w, "wire ports\t%s\n", s.WirePorts)
 	fmt.Fprintf(w, "listeners\t%d\n", s.Listeners)
 	fmt.Fprintf(w, "endpoints\t%d\n", s.Endpoints)
+	n := s.Names
+	fmt.Fprintf(w, "names\t%d answered, %d asked of the host's name servers, %d failed, %d invalid, %d too many\n", n.Ours, n.Forwarded, n.Failed, n.Invalid, n.Excess)
 }
 
 func upDown(up bool) string {
