@@ -22,6 +22,10 @@ import (
 // resolverDevice is the port of the resolver, and its owner in the database.
 const resolverDevice = "daoli-dns"
 
+// outerMAC is the hardware address of that device, the same however often it is
+// made: no frame is ever sent to it.
+var outerMAC = endpoint.MAC{0x02, 0, 0, 0, 0, 0x03}
+
 // Timing of the resolver's port.
 const (
 	portEvery   = 5 * time.Second        // somebody may have deleted it
@@ -144,7 +148,7 @@ func (r *resolver) openDoor(ctx context.Context, room *nic.Room) (open bool, err
 			return false, err
 		}
 		door := nic.Door{
-			Device: resolverDevice, Inside: "dns0", MAC: endpoint.MAC(pipeline.ResolverMAC), MTU: r.mtu,
+			Device: resolverDevice, Inside: "dns0", Outer: outerMAC, MAC: endpoint.MAC(pipeline.ResolverMAC), MTU: r.mtu,
 			Addr: pipeline.ResolverIP(), Neighbors: pipeline.AliasRange(),
 		}
 		if err := room.Open(ctx, door, r.drop); err != nil {

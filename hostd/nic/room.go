@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"runtime"
 
@@ -54,10 +55,11 @@ func (r *Room) Close() error { return r.ns.Close() }
 
 // Door is a pair of devices, one of them in a Room.
 type Door struct {
-	Device string // on the host; becomes a port of the bridge
-	Inside string // in the room
-	MAC    endpoint.MAC
-	MTU    int // bytes
+	Device string       // on the host; becomes a port of the bridge
+	Inside string       // in the room
+	Outer  endpoint.MAC // of Device
+	MAC    endpoint.MAC // of Inside
+	MTU    int          // bytes
 	// Addr is the inner one's address. Whatever else arrives is for the room too, so
 	// that a socket may answer for any address.
 	Addr      netip.Addr
@@ -78,6 +80,9 @@ func (r *Room) Open(ctx context.Context, d Door, drop *Dropper) (err error) {
 			err = errors.Join(err, Unplumb(context.WithoutCancel(ctx), d.Device, drop))
 		}
 	}()
+	if err := setMAC(d.Device, d.Outer); err != nil {
+		return err
+	}
 	if drop != nil {
 		if err := drop.Drop(ctx, d.Device); err != nil {
 			return err
@@ -96,6 +101,17 @@ func (r *Room) Open(ctx context.Context, d Door, drop *Dropper) (err error) {
 		return fmt.Errorf("set up device %q: %w", d.Inside, err)
 	}
 	return setUp(d.Device)
+}
+
+func setMAC(dev string, mac endpoint.MAC) error {
+	l, err := netlink.LinkByName(dev)
+	if err != nil {
+		return fmt.Errorf("find device %q: %w", dev, err)
+	}
+	if err := netlink.LinkSetHardwareAddr(l, net.HardwareAddr(mac[:])); err != nil {
+		return fmt.Errorf("set address of device %q: %w", dev, err)
+	}
+	return nil
 }
 
 // settle sets up the inner device of a door.

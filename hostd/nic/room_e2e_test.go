@@ -25,7 +25,7 @@ func TestARoomsDoorGoesWithTheRoom(t *testing.T) {
 	}
 	defer room.Close()
 	door := nic.Door{
-		Device: "door", Inside: "in", MAC: endpoint.MAC{2, 0, 0, 0, 0, 2}, MTU: 1400,
+		Device: "door", Inside: "in", Outer: endpoint.MAC{2, 0, 0, 0, 0, 3}, MAC: endpoint.MAC{2, 0, 0, 0, 0, 2}, MTU: 1400,
 		Addr: netip.MustParseAddr("169.254.1.1"), Neighbors: netip.MustParsePrefix("169.254.64.0/18"),
 	}
 	host.Do(func() {
@@ -54,6 +54,9 @@ func TestARoomsDoorGoesWithTheRoom(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	if out := host.Run("ip", "-o", "link", "show", "dev", "door"); !strings.Contains(out, "02:00:00:00:00:03") {
+		t.Errorf("the door has another address: %s", out)
 	}
 	if out := host.Run("ip", "-o", "addr", "show", "dev", "door"); strings.Contains(out, "inet") {
 		t.Errorf("the host has an address on the door: %s", out)
