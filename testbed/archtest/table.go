@@ -152,6 +152,8 @@ var Table = map[string]Rule{
 	"hostd/identity": {
 		May: []string{"hostd/hostpb"},
 		Why: "a host's key and certificate depend on the contract and on nothing that uses them",
+	"hostd/systemd": {
+		Why: "sockets and readiness concern the process, whatever it serves",
 	},
 	"hostd/docker/plugin": {
 		Why: "Docker's protocol and no more: what it means is its driver's matter",
