@@ -92,6 +92,9 @@ func TestPipelineDocument(t *testing.T) {
 	}
 	meters, fs := pipeline.Base(cfg)
 	section(&b, "Base flows (hostd), here with a listener of the host's own on tcp/17000, and a connection that it has", meters, fs...)
+	cfg.OwnAddress = true
+	meters, fs = pipeline.Base(cfg)
+	section(&b, "Base flows (hostd) where the wire has an address of its own: the host's stack has no part in it", meters, fs...)
 	meters, fs = pipeline.Peers(pipeline.PeersConfig{
 		Uplink: 1, Addr: cfg.Addr, Wire: cfg.Wire, Ranges: world.New().Snapshot().UnderlayRanges(),
 		Cookie: pipeline.Cookie{Category: pipeline.CategoryPeer, Epoch: 1}.Bits(),

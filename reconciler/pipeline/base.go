@@ -35,6 +35,10 @@ type HostConfig struct {
 	// Their packets would be taken for a session's until the host sends and so the
 	// way back is learned; a server may be the first to speak.
 	Connections []Connection
+	// OwnAddress says that Addr and MAC belong to the wire alone and not to the
+	// host: the host's stack sends and gets nothing through the bridge. Listeners
+	// and Connections mean nothing then.
+	OwnAddress bool
 }
 
 // GatewayIP is the address of every endpoint's on-link gateway (RFC 3927 range,
@@ -49,8 +53,12 @@ func Base(c HostConfig) ([]openflow.MeterMod, []openflow.Flow) {
 		{ID: MeterGateway, Rate: GatewayRate, Burst: GatewayBurst},
 	}
 	var fs []openflow.Flow
-	fs = append(fs, classifyUplink(c)...)
-	fs = append(fs, classifyHost(c)...)
+	if c.OwnAddress {
+		fs = append(fs, classifyWire(c)...)
+	} else {
+		fs = append(fs, classifyUplink(c)...)
+		fs = append(fs, classifyHost(c)...)
+	}
 	fs = append(fs,
 		flow(TableClassify, 120, openflow.Match{EthType: openflow.EthTypeIPv6}),
 		flow(TableClassify, 120, openflow.Match{EthType: openflow.EthTypeARP, ARPSPA: openflow.Exact[uint32](0)}), // duplicate address detection
@@ -58,9 +66,17 @@ func Base(c HostConfig) ([]openflow.MeterMod, []openflow.Flow) {
 	)
 	fs = append(fs, opener()...)
 	fs = append(fs, flow(TableSession, 0, openflow.Match{}, to(TableMiss)))
-	fs = append(fs, miss(c)...)
+	if !c.OwnAddress {
+		fs = append(fs, missOfHost(c)...)
+	}
+	fs = append(fs,
+		flow(TableMiss, 100, openflow.Match{InPort: c.Uplink}),
+		flow(TableMiss, 0, openflow.Match{}))
 	for i := range fs {
 		fs[i].Cookie = BaseCookie
+	}
+	if c.OwnAddress {
+		return meters, fs
 	}
 	return meters, append(fs, connections(c)...)
 }
@@ -126,6 +142,21 @@ func classifyUplink(c HostConfig) []openflow.Flow {
 	return append(fs, flow(TableClassify, 200, openflow.Match{InPort: in}, output(openflow.PortLocal)))
 }
 
+// classifyWire sorts what comes in from the underlay where the address is the
+// wire's own: nobody's stack answers ARP for it, so the switch does, and all that
+// is sent to it may belong to a session. The rest falls through and is dropped.
+func classifyWire(c HostConfig) []openflow.Flow {
+	who := openflow.Match{
+		InPort: c.Uplink, NoVLAN: true, EthType: openflow.EthTypeARP,
+		ARPOp: openflow.Exact[uint16](1), ARPTPA: openflow.IPv4(c.Addr),
+	}
+	wire := openflow.Match{InPort: c.Uplink, NoVLAN: true, EthType: openflow.EthTypeIPv4, IPDst: openflow.IPv4(c.Addr)}
+	return []openflow.Flow{
+		flow(TableClassify, 320, who, apply(arpAnswer(c.MAC)...)),
+		flow(TableClassify, 300, wire, to(TableOpener)),
+	}
+}
+
 // classifyHost sorts what the host's own stack sends. What touches the wire
 // range passes the session table, where guards may stand, and is learned in
 // TableMiss; answers of the host's own listeners are not learned.
@@ -158,7 +189,7 @@ func opener() []openflow.Flow {
 		ICMPType: openflow.Exact[uint8](8), ICMPCode: openflow.Exact[uint8](0),
 	}
 	fs := []openflow.Flow{
-		flow(TableOpener, 200, openflow.Match{EthType: openflow.EthTypeARP, ARPOp: openflow.Exact[uint16](1)}, apply(arpAnswer()...)),
+		flow(TableOpener, 200, openflow.Match{EthType: openflow.EthTypeARP, ARPOp: openflow.Exact[uint16](1)}, apply(arpAnswer(GatewayMAC)...)),
 		flow(TableOpener, 200, ping, meter(MeterGateway), apply(gatewayPong()...)),
 		flow(TableOpener, 190, openflow.Match{EthType: openflow.EthTypeARP}),
 	}
@@ -181,10 +212,11 @@ func opener() []openflow.Flow {
 	)
 }
 
-// miss says what becomes of what no session took. A wire packet is never the
-// host's: its stack would answer RST into a live session. From outside the
-// cluster it is dropped here; Peers lifts what comes from inside.
-func miss(c HostConfig) []openflow.Flow {
+// missOfHost says what is the host's own among what no session took. Any other
+// wire packet is never the host's: its stack would answer RST into a live
+// session. From outside the cluster it is dropped; Peers lifts what comes from
+// inside.
+func missOfHost(c HostConfig) []openflow.Flow {
 	var fs []openflow.Flow
 	for _, l := range c.Listeners {
 		m := l4Match(c.Uplink, l.Proto)
@@ -198,9 +230,7 @@ func miss(c HostConfig) []openflow.Flow {
 			flow(TableMiss, 121, src, learn(c.Uplink, p, 16), output(c.Uplink)),
 			flow(TableMiss, 120, dst, learn(c.Uplink, p, halfBits(p)), output(c.Uplink)))
 	}
-	return append(fs,
-		flow(TableMiss, 100, openflow.Match{InPort: c.Uplink}),
-		flow(TableMiss, 0, openflow.Match{}))
+	return fs
 }
 
 // halfBits is how many high bits of the client's port a learned way back

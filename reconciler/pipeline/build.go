@@ -74,15 +74,15 @@ func icmpMatch(in openflow.PortNo, typ uint8) openflow.Match {
 	return m
 }
 
-// arpAnswer turns an ARP request into the answer that the gateway's hardware
-// address has the address asked for, whatever that is.
-func arpAnswer() []openflow.Action {
+// arpAnswer turns an ARP request into the answer that mac has the address asked
+// for, whatever that is.
+func arpAnswer(mac openflow.MAC) []openflow.Action {
 	return []openflow.Action{
 		openflow.Move(openflow.FieldEthSrc, openflow.FieldEthDst),
-		openflow.SetMAC(openflow.FieldEthSrc, GatewayMAC),
+		openflow.SetMAC(openflow.FieldEthSrc, mac),
 		openflow.Set(openflow.FieldARPOp, 2),
 		openflow.Move(openflow.FieldARPSHA, openflow.FieldARPTHA),
-		openflow.SetMAC(openflow.FieldARPSHA, GatewayMAC),
+		openflow.SetMAC(openflow.FieldARPSHA, mac),
 		openflow.Move(openflow.FieldARPSPA, openflow.FieldReg0),
 		openflow.Move(openflow.FieldARPTPA, openflow.FieldARPSPA),
 		openflow.Move(openflow.FieldReg0, openflow.FieldARPTPA),

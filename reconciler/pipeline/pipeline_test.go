@@ -92,6 +92,32 @@ func TestEveryTableEndsInAFlowOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestAnAddressOfTheWiresOwnLeavesTheHostsStackAlone: nothing goes to the host's
+// stack or comes from it, and fewer flows are enough.
+func TestAnAddressOfTheWiresOwnLeavesTheHostsStackAlone(t *testing.T) {
+	c := host()
+	_, moved := pipeline.Base(c)
+	c.OwnAddress = true
+	c.Connections = []pipeline.Connection{{Proto: openflow.ProtoTCP, LocalPort: 40000, Remote: netip.MustParseAddrPort("203.0.113.9:17017")}}
+	_, own := pipeline.Base(c)
+	if len(own) != 18 || len(own) >= len(moved) {
+		t.Errorf("%d flows, and %d where the host's address is moved; want 18", len(own), len(moved))
+	}
+	var texts []string
+	for i := range own {
+		text := own[i].String()
+		texts = append(texts, text)
+		if strings.Contains(text, "LOCAL") || strings.Contains(text, "learn") {
+			t.Errorf("%s: concerns the host's stack", text)
+		}
+	}
+	for _, want := range []string{"arp,in_port=1,vlan_tci=0x0000/0x1fff,arp_op=1,arp_tpa=172.31.1.1", "ip,in_port=1,vlan_tci=0x0000/0x1fff,ip_dst=172.31.1.1"} {
+		if !slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, want) }) {
+			t.Errorf("no flow with %q among\n%s", want, strings.Join(texts, "\n"))
+		}
+	}
+}
+
 func TestWireRange(t *testing.T) {
 	for _, tt := range []struct {
 		r     pipeline.WireRange
