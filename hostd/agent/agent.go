@@ -17,6 +17,8 @@ import (
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/hostd/nic"
+	"github.com/daolinet/daolinet/hostd/preflight"
+	"github.com/daolinet/daolinet/hostd/systemd"
 	"github.com/daolinet/daolinet/hostd/uplink"
 )
 
@@ -54,6 +56,8 @@ type Config struct {
 	PluginSocket  string // where dockerd finds us
 	ResolvConf    string // with the host's name servers; empty: the system's
 	Logger        *slog.Logger
+	Wire          WireConfig
+	Accept        []string // obstacles (package preflight) to join in spite of
 }
 
 // CheckIdle reports an error if a daoli-hostd runs with the state directory, which
@@ -78,11 +82,18 @@ func (c *Config) Validate() error {
 	case c.AttachTimeout <= 0:
 		return fmt.Errorf("attach timeout %s is not positive", c.AttachTimeout)
 	}
-	return nil
+	if err := c.Wire.validate(); err != nil {
+		return err
+	}
+	return preflight.CheckAccepted(c.Accept)
 }
 
-// errLeft ends an agent whose host has left.
-var errLeft = errors.New("the host leaves")
+// What ends an agent's parts but its context: the host has left, or it has to
+// join once more, since somebody took away what it had.
+var (
+	errLeft   = errors.New("the host leaves")
+	errRejoin = errors.New("the host joins again")
+)
 
 // Run is a host's life: it joins, serves until ctx ends, and goes, leaving
 // bridge and endpoints as they are, or after a leave as they were before.
@@ -105,7 +116,22 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	saved, err := s.endpoints()
+	p, err := newPlug(cfg, s, state)
+	if err != nil {
+		return err
+	}
+	stop := serveBridge(p.bridge)
+	defer stop()
+	for {
+		if err := live(ctx, cfg, p); !errors.Is(err, errRejoin) {
+			return err
+		}
+	}
+}
+
+// live joins and serves, until ctx ends, the host leaves, or it has to join again.
+func live(ctx context.Context, cfg Config, p *plug) error {
+	saved, err := p.store.endpoints()
 	if err != nil {
 		return err
 	}
@@ -113,12 +139,6 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	p, err := newPlug(cfg, s, state)
-	if err != nil {
-		return err
-	}
-	stop := serveBridge(p.bridge)
-	defer stop()
 	link, err := joinRetrying(ctx, cfg, p)
 	if err != nil {
 		return err
@@ -130,7 +150,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if host.Listeners, err = p.listeners(); err != nil {
 		return err
 	}
-	hop, err := firstHop(ctx, p.bridge.Name())
+	hop, err := p.firstHop(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,7 +159,7 @@ func Run(ctx context.Context, cfg Config) error {
 	for _, e := range saved {
 		res.saved(e)
 	}
-	return serve(ctx, cfg, p, host, endpoint.New(limits(), saved, state.NextPort), res)
+	return serve(ctx, cfg, p, host, endpoint.New(limits(), saved, p.state.NextPort), res)
 }
 
 // Leave gives the host's address and routes back where no agent runs. Of cfg,
@@ -208,6 +228,10 @@ func joinRetrying(ctx context.Context, cfg Config, p *plug) (uplink.Link, error)
 		if ctx.Err() != nil {
 			return link, ctx.Err()
 		}
+		var refused *preflight.Refusal
+		if errors.As(err, &refused) {
+			return link, err
+		}
 		cfg.Logger.Error("uplink was not joined", slog.Any("err", err))
 		select {
 		case <-ctx.Done():
@@ -218,10 +242,14 @@ func joinRetrying(ctx context.Context, cfg Config, p *plug) (uplink.Link, error)
 }
 
 // firstHop returns the next hop, with its MAC if that is known soon.
-func firstHop(ctx context.Context, dev string) (nic.NextHop, error) {
+func (p *plug) firstHop(ctx context.Context) (nic.NextHop, error) {
 	end := time.Now().Add(firstHopWait)
+	if o := p.state.Own; o != nil {
+		mac, err := nic.Resolve(o.Device, o.Address.Addr(), o.Gateway, end)
+		return nic.NextHop{IP: o.Gateway, MAC: mac}, err
+	}
 	for {
-		hop, err := nic.FindNextHop(dev)
+		hop, err := nic.FindNextHop(p.bridge.Name())
 		if err != nil || !hop.IP.IsValid() || !hop.MAC.IsZero() || time.Now().After(end) {
 			return hop, err
 		}
@@ -268,11 +296,18 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 	}
 	parts.Go(func() { l.keeper.run(ctx) })
 	parts.Go(func() { l.senses.run(ctx, l) })
+	parts.Go(func() { newHealer(l).run(ctx, cancel) })
 	parts.Go(func() { client.Run(ctx) })
 	parts.Go(func() { cfg.Identity.Run(ctx, cfg.Logger) })
 	parts.Go(func() { res.run(ctx) })
+	if err := systemd.Notify(systemd.Ready); err != nil {
+		cfg.Logger.Warn("systemd was not told", slog.Any("err", err))
+	}
 	l.run(ctx)
 	parts.Wait()
+	if errors.Is(context.Cause(ctx), errRejoin) {
+		return errRejoin
+	}
 	if !errors.Is(context.Cause(ctx), errLeft) {
 		return nil
 	}

@@ -53,7 +53,7 @@ func newLoop(cfg Config, p *plug, host uplink.Host, m *endpoint.Machine) *loop {
 	return &loop{
 		cfg: cfg, plug: p, host: host, machine: m,
 		keeper:  newKeeper(p.bridge, cfg.Logger, p.base(host.Link, host.Listeners)),
-		senses:  newSenses(p.bridge.Name(), p.state.Wire.Value, cfg.Logger, cfg.Controllers),
+		senses:  newSenses(p.bridge.Name(), p.state.Wire.Value, cfg.Logger, cfg.Controllers, p.state.Own),
 		plumber: make(chan struct{}, maxPlumbing),
 		events:  make(chan any, maxEvents),
 		ended:   make(chan struct{}),
@@ -92,6 +92,9 @@ type view struct {
 	controller string // of the stream; empty: none
 	ready      bool
 	wire       pipeline.WireRange
+	parent     string   // device that the host's own uplink was made on, or the uplink
+	own        bool     // the wire has an address of its own
+	kept       nic.Kept // what LOCAL had when it was saved last
 }
 
 // run handles events until ctx ends. What is being plumbed then is finished; the
@@ -132,6 +135,8 @@ func (l *loop) handle(ctx context.Context, ev any) {
 	case resolversChanged:
 		l.given = ev.given
 		l.addressesChanged()
+	case keptChanged:
+		l.keptChanged(ev.kept)
 	case nextHopChanged:
 		l.nextHopChanged(ev.hop)
 	case devicesSeen:
@@ -359,6 +364,7 @@ func (l *loop) devicesSeen(ctx context.Context, names map[string]bool) {
 func (l *loop) view() view {
 	v := view{
 		host: l.host, device: l.plug.state.Uplink, endpoints: l.machine.Endpoints(), ready: l.ready, wire: l.plug.state.Wire,
+		parent: l.plug.state.parent(), own: l.plug.state.Own != nil, kept: l.plug.state.Kept,
 	}
 	if l.session != nil {
 		v.controller = l.session.Controller

@@ -13,6 +13,7 @@ import (
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/hostd/nic"
+	"github.com/daolinet/daolinet/hostd/preflight"
 	"github.com/daolinet/daolinet/hostd/uplink"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -36,6 +37,8 @@ type plug struct {
 	drop   *nic.Dropper // nil with the kernel datapath
 	store  *store
 	state  hostState
+	accept []string // obstacles that are no reason to refuse
+	runDir string   // of Open vSwitch
 }
 
 // newPlug returns the plug that state or else cfg describes.
@@ -44,8 +47,11 @@ func newPlug(cfg Config, s *store, state hostState) (*plug, error) {
 		if state.Bridge != cfg.Bridge || state.Datapath != cfg.Datapath {
 			return nil, fmt.Errorf("the host has joined with bridge %s and datapath %s: leave first to change them", state.Bridge, state.Datapath)
 		}
-		if cfg.Uplink != "" && cfg.Uplink != state.Uplink {
-			return nil, fmt.Errorf("the host has joined with uplink %s: leave first to change it", state.Uplink)
+		if cfg.Uplink != "" && cfg.Uplink != state.parent() {
+			return nil, fmt.Errorf("the host has joined with uplink %s: leave first to change it", state.parent())
+		}
+		if err := cfg.Wire.sameAs(state.Own); err != nil {
+			return nil, err
 		}
 	}
 	state.Bridge, state.Datapath = cfg.Bridge, cfg.Datapath
@@ -56,7 +62,7 @@ func newPlug(cfg Config, s *store, state hostState) (*plug, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plug{log: cfg.Logger, bridge: b, store: s, state: state}
+	p := &plug{log: cfg.Logger, bridge: b, store: s, state: state, accept: cfg.Accept, runDir: cfg.OVSRunDir}
 	if b.Userspace() {
 		p.drop = &nic.Dropper{}
 	}
@@ -66,6 +72,9 @@ func newPlug(cfg Config, s *store, state hostState) (*plug, error) {
 // join makes the host reach the underlay through the bridge, however far that
 // has come already, and returns how.
 func (p *plug) join(ctx context.Context, cfg Config) (uplink.Link, error) {
+	if p.state.Own != nil || p.state.Uplink == "" && cfg.Wire.Address.IsValid() {
+		return p.joinOwn(ctx, cfg)
+	}
 	dev, err := p.device(cfg)
 	if err != nil {
 		return uplink.Link{}, err
@@ -74,33 +83,17 @@ func (p *plug) join(ctx context.Context, cfg Config) (uplink.Link, error) {
 	if err != nil {
 		return uplink.Link{}, err
 	}
-	addr, joined, err := p.address(dev)
+	addr, joined, err := p.address(ctx, dev)
 	if err != nil {
 		return uplink.Link{}, err
 	}
 	if !joined {
-		if err := p.remember(dev); err != nil {
+		if err := p.remember(ctx, dev); err != nil {
 			return uplink.Link{}, err
 		}
 	}
-	targets := p.state.Controllers
-	if len(targets) == 0 {
-		targets = guessTargets(ctx, cfg.Controllers)
-	}
-	files := cfg.Identity.Files()
-	setup := bridge.Setup{
-		MAC: openflow.MAC(l.MAC), MTU: l.MTU, Controllers: targets,
-		TLS: bridge.TLS{PrivateKey: files.Key, Certificate: files.Certificate, CA: files.CA},
-	}
-	if err := p.bridge.Ensure(ctx, setup); err != nil {
-		return uplink.Link{}, err
-	}
 	link := uplink.Link{Port: uint32(uplinkPort), MAC: l.MAC, Addr: addr, MTU: l.MTU}
-	listeners, err := p.listeners()
-	if err != nil {
-		return uplink.Link{}, err
-	}
-	if err := p.bridge.InstallBase(ctx, withConnections(p.base(link, listeners), p.log)); err != nil {
+	if err := p.build(ctx, cfg, link); err != nil {
 		return uplink.Link{}, err
 	}
 	if err := p.move().Join(ctx); err != nil {
@@ -108,6 +101,27 @@ func (p *plug) join(ctx context.Context, cfg Config) (uplink.Link, error) {
 	}
 	p.log.Info("uplink joined", slog.String("uplink", dev), slog.String("address", addr.String()))
 	return link, nil
+}
+
+// build makes the bridge for link, with its base flows.
+func (p *plug) build(ctx context.Context, cfg Config, link uplink.Link) error {
+	targets := p.state.Controllers
+	if len(targets) == 0 {
+		targets = guessTargets(ctx, cfg.Controllers)
+	}
+	files := cfg.Identity.Files()
+	setup := bridge.Setup{
+		MAC: openflow.MAC(link.MAC), MTU: link.MTU, Controllers: targets,
+		TLS: bridge.TLS{PrivateKey: files.Key, Certificate: files.Certificate, CA: files.CA},
+	}
+	if err := p.bridge.Ensure(ctx, setup); err != nil {
+		return err
+	}
+	listeners, err := p.listeners()
+	if err != nil {
+		return err
+	}
+	return p.bridge.InstallBase(ctx, withConnections(p.base(link, listeners), p.log))
 }
 
 // device returns the uplink's name.
@@ -128,8 +142,10 @@ func (p *plug) device(cfg Config) (string, error) {
 	return dev, nil
 }
 
-// address returns the host's underlay address, and whether it has left dev.
-func (p *plug) address(dev string) (addr netip.Prefix, joined bool, err error) {
+// address returns the host's underlay address, and whether it has left dev. One
+// that was lost, since somebody deleted the bridge that had it, is given back
+// to dev first.
+func (p *plug) address(ctx context.Context, dev string) (addr netip.Prefix, joined bool, err error) {
 	addr, err = nic.Address(dev)
 	if err == nil {
 		return addr, false, nil
@@ -137,21 +153,45 @@ func (p *plug) address(dev string) (addr netip.Prefix, joined bool, err error) {
 	if onBridge, berr := nic.Address(p.bridge.Name()); berr == nil {
 		return onBridge, true, nil
 	}
+	if p.state.Uplink != dev || len(p.state.Kept.Addrs) == 0 {
+		return addr, false, err
+	}
+	if err := p.revive(ctx, dev); err != nil {
+		return addr, false, err
+	}
+	addr, err = nic.Address(dev)
 	return addr, false, err
 }
 
 // remember keeps what leave needs, before anything changes. What a join that was
 // interrupted had kept stays: the uplink may have lost some of it since.
-func (p *plug) remember(dev string) error {
-	if _, err := nic.Address(p.bridge.Name()); err == nil && p.state.Uplink == dev {
+func (p *plug) remember(ctx context.Context, dev string) error {
+	if p.state.Uplink == dev {
 		return nil
+	}
+	if err := p.refuse(ctx, preflight.Query{Device: dev}); err != nil {
+		return err
 	}
 	o, err := p.moveOf(dev).Inspect()
 	if err != nil {
 		return err
 	}
-	p.state.Uplink, p.state.Original = dev, o
+	kept, err := nic.Keep(dev)
+	if err != nil {
+		return err
+	}
+	p.state.Uplink, p.state.Original, p.state.Kept = dev, o, kept
 	return p.store.saveHost(p.state)
+}
+
+// refuse looks for what keeps the host from joining as q says.
+func (p *plug) refuse(ctx context.Context, q preflight.Query) error {
+	q.Userspace, q.OVSRunDir, q.StateDir = p.bridge.Userspace(), p.runDir, p.store.dir
+	facts, err := preflight.Collect(ctx, q)
+	if err != nil {
+		return err
+	}
+	return preflight.Refuse(preflight.Find(facts), p.accept)
 }
 
 func (p *plug) move() *nic.Move { return p.moveOf(p.state.Uplink) }
@@ -175,10 +215,10 @@ func (p *plug) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.giveBack(ctx, exists); err != nil {
+		return err
+	}
 	if exists {
-		if err := p.move().Leave(ctx, p.state.Original); err != nil {
-			return fmt.Errorf("move back to %q: %w", p.state.Uplink, err)
-		}
 		if err := p.bridge.Delete(ctx); err != nil {
 			return err
 		}
@@ -196,9 +236,39 @@ func (p *plug) leave(ctx context.Context) error {
 	return identity.Leave(IdentityDir(p.store.dir))
 }
 
+// giveBack gives the host's addresses and routes back, or the device of a wire
+// address of its own.
+func (p *plug) giveBack(ctx context.Context, bridgeExists bool) error {
+	if p.state.Own != nil {
+		return p.leaveOwn(ctx, bridgeExists)
+	}
+	_, err := nic.Address(p.bridge.Name())
+	if bridgeExists && err == nil {
+		if err := p.move().Leave(ctx, p.state.Original); err != nil {
+			return fmt.Errorf("move back to %q: %w", p.state.Uplink, err)
+		}
+		return nil
+	}
+	if _, err := nic.Address(p.state.Uplink); err == nil {
+		return nil
+	}
+	return p.revive(ctx, p.state.Uplink)
+}
+
+// revive gives dev the addresses and routes that the bridge had.
+func (p *plug) revive(ctx context.Context, dev string) error {
+	if p.drop != nil {
+		if err := p.drop.Restore(ctx, dev); err != nil {
+			return err
+		}
+	}
+	p.log.Warn("addresses and routes were lost with the bridge: given back to the uplink", slog.String("uplink", dev))
+	return p.state.Kept.Put(dev, p.state.Original.NoPrefixRoute)
+}
+
 // base returns what the host's base flows depend on, but for its connections.
 func (p *plug) base(l uplink.Link, listeners []uplink.Listener) pipeline.HostConfig {
-	c := pipeline.HostConfig{Uplink: uplinkPort, Addr: l.Addr.Addr(), MAC: openflow.MAC(l.MAC), Wire: p.state.Wire}
+	c := pipeline.HostConfig{Uplink: uplinkPort, Addr: l.Addr.Addr(), MAC: openflow.MAC(l.MAC), Wire: p.state.Wire, OwnAddress: p.state.Own != nil}
 	for _, s := range listeners {
 		c.Listeners = append(c.Listeners, pipeline.Listener{Proto: uint8(s.Proto), Port: s.Port})
 	}
@@ -225,8 +295,12 @@ func withConnections(c pipeline.HostConfig, log *slog.Logger) bridge.Base {
 	return baseOf(c)
 }
 
-// listeners returns the host's own sockets from the wire range's start on.
+// listeners returns the host's own sockets from the wire range's start on. They
+// are on another address than the wire's where that is its own.
 func (p *plug) listeners() ([]uplink.Listener, error) {
+	if p.state.Own != nil {
+		return nil, nil
+	}
 	return listeners(p.state.Wire.Value)
 }
 

@@ -42,10 +42,15 @@ type senses struct {
 	first   atomic.Uint32 // lowest port of listeners
 	names   *names        // of the controllers
 	nextHop chan struct{} // capacity 1: look
+	links   chan struct{} // capacity 1: some device changed
+	wire    *ownWire      // nil: the wire's address is the host's
 }
 
-func newSenses(device string, first uint16, log *slog.Logger, controllers []string) *senses {
-	s := &senses{log: log, device: device, names: newNames(controllers, log), nextHop: make(chan struct{}, 1)}
+func newSenses(device string, first uint16, log *slog.Logger, controllers []string, wire *ownWire) *senses {
+	s := &senses{
+		log: log, device: device, names: newNames(controllers, log), wire: wire,
+		nextHop: make(chan struct{}, 1), links: make(chan struct{}, 1),
+	}
 	s.first.Store(uint32(first))
 	return s
 }
@@ -55,7 +60,11 @@ func (s *senses) run(ctx context.Context, l *loop) {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.own(ctx, l) })
 	parts.Go(func() { s.controllers(ctx, l) })
-	parts.Go(func() { s.hop(ctx, l) })
+	if s.wire != nil {
+		parts.Go(func() { s.wireHop(ctx, l) })
+	} else {
+		parts.Go(func() { s.hop(ctx, l) })
+	}
 	s.events(ctx, l)
 	parts.Wait()
 }
@@ -67,7 +76,9 @@ func (s *senses) own(ctx context.Context, l *loop) {
 	var sockets seen[uplink.Listener]
 	var addresses, resolvers seen[netip.Addr]
 	for {
-		if now, err := listeners(uint16(s.first.Load())); err != nil {
+		if s.wire != nil {
+			// The host's sockets are on another address than the wire's.
+		} else if now, err := listeners(uint16(s.first.Load())); err != nil {
 			s.log.Warn("listeners were not read", slog.Any("err", err))
 		} else if sockets.changed(now) {
 			l.post(ctx, listenersChanged{now})
@@ -148,17 +159,21 @@ func (s *senses) hop(ctx context.Context, l *loop) {
 	}
 }
 
+// wake tells who waits for c that there is something to look at.
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // events follows the kernel's own messages, and looks at everything before,
 // since some may have been lost.
 func (s *senses) events(ctx context.Context, l *loop) {
 	look := nic.Events{
 		DeviceGone: func(name string) { l.post(ctx, endpoint.DeviceGone{Device: name}) },
-		Neighbour: func() {
-			select {
-			case s.nextHop <- struct{}{}:
-			default:
-			}
-		},
+		Neighbour:  func() { wake(s.nextHop) },
+		LinkChange: func() { wake(s.links) },
 		Begin: func() {
 			names, err := nic.Names()
 			if err != nil {
@@ -166,6 +181,7 @@ func (s *senses) events(ctx context.Context, l *loop) {
 				return
 			}
 			l.post(ctx, devicesSeen{names})
+			wake(s.links)
 		},
 	}
 	for ctx.Err() == nil {

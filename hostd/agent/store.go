@@ -21,9 +21,11 @@ type hostState struct {
 	Uplink      string             `json:"uplink"` // device whose address is on the bridge; empty: not joined
 	Bridge      string             `json:"bridge"`
 	Datapath    string             `json:"datapath"`
-	Original    nic.Original       `json:"original"`    // what leave gives back
-	Controllers []string           `json:"controllers"` // OpenFlow targets, as last told
-	Wire        pipeline.WireRange `json:"wire"`        // as last told
+	Original    nic.Original       `json:"original"`      // what leave gives back
+	Kept        nic.Kept           `json:"kept"`          // what the bridge's LOCAL has, or will have
+	Own         *ownWire           `json:"own,omitempty"` // absent: the host's address is the wire's
+	Controllers []string           `json:"controllers"`   // OpenFlow targets, as last told
+	Wire        pipeline.WireRange `json:"wire"`          // as last told
 	NextPort    uint32             `json:"nextPort"`
 }
 

@@ -128,7 +128,7 @@ func (b *Bridge) Ensure(ctx context.Context, s Setup) error {
 		return fmt.Errorf("read max-idle of Open vSwitch: %w", err)
 	}
 	if strings.TrimSpace(string(idle)) == "" { // an operator's own value stays
-		args = append(args, "--", "set", "Open_vSwitch", ".", fmt.Sprintf("other_config:max-idle=%d", maxIdle/time.Millisecond))
+		args = append(args, "--", "set", "Open_vSwitch", ".", fmt.Sprintf("other_config:max-idle=%d", maxIdle/time.Millisecond), maxIdleMark+"=set")
 	}
 	if _, err := b.tools.vsctl(ctx, args...); err != nil {
 		return fmt.Errorf("make bridge %q: %w", b.cfg.Name, err)
@@ -153,11 +153,25 @@ func (b *Bridge) SetControllers(ctx context.Context, controllers []string) error
 	return nil
 }
 
-// Delete deletes the bridge and its ports' rows, if it exists, and what it
-// connected by.
+// maxIdleMark tells in the database that max-idle is Ensure's doing.
+const maxIdleMark = "external_ids:daoli-max-idle"
+
+// Delete deletes the bridge and its ports' rows, if it exists, and what else
+// Ensure has set in the database.
 func (b *Bridge) Delete(ctx context.Context) error {
 	if err := b.deleteTLS(ctx); err != nil {
 		return err
+	}
+	mark, err := b.tools.vsctl(ctx, "--if-exists", "get", "Open_vSwitch", ".", maxIdleMark)
+	if err != nil {
+		return fmt.Errorf("read settings of Open vSwitch: %w", err)
+	}
+	if strings.TrimSpace(string(mark)) != "" {
+		column, key, _ := strings.Cut(maxIdleMark, ":")
+		if _, err := b.tools.vsctl(ctx, "remove", "Open_vSwitch", ".", "other_config", "max-idle",
+			"--", "remove", "Open_vSwitch", ".", column, key); err != nil {
+			return fmt.Errorf("give max-idle of Open vSwitch back: %w", err)
+		}
 	}
 	if err := b.tools.cli(ctx).VSwitch.DeleteBridge(b.cfg.Name); err != nil {
 		return fmt.Errorf("delete bridge %q: %w", b.cfg.Name, err)
@@ -195,6 +209,10 @@ func (b *Bridge) DelPort(ctx context.Context, dev string) error {
 	}
 	return nil
 }
+
+// HasPort reports whether the bridge is in the database and has the port dev.
+// known is false while there is no connection to the database.
+func (b *Bridge) HasPort(dev string) (has, known bool) { return b.db.hasPort(dev) }
 
 // Ports returns the bridge's ports but LOCAL: device -> owner.
 func (b *Bridge) Ports(ctx context.Context) (map[string]string, error) {

@@ -122,6 +122,22 @@ func (d *db) delPort(ctx context.Context, dev string) error {
 	})
 }
 
+// hasPort looks at the copy of the database.
+func (d *db) hasPort(dev string) (has, known bool) {
+	c, _ := d.get()
+	if c == nil {
+		return false, false
+	}
+	ctx := context.Background()
+	br, port := &bridgeRow{Name: d.bridge}, &portRow{Name: dev}
+	for _, err := range []error{c.Get(ctx, br), c.Get(ctx, port)} {
+		if err != nil {
+			return false, errors.Is(err, client.ErrNotFound)
+		}
+	}
+	return slices.Contains(br.Ports, port.UUID), true
+}
+
 func (d *db) ports(ctx context.Context) (map[string]string, error) {
 	c, br, err := d.connection(ctx)
 	if err != nil {

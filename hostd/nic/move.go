@@ -51,8 +51,6 @@ func (m *Move) Inspect() (Original, error) {
 			o.LinkLocal = append(o.LinkLocal, a.IPNet.String())
 		case a.IP.To4() == nil:
 			return o, fmt.Errorf("uplink %q has the IPv6 address %s, which would not be moved: remove it or name another uplink", m.Uplink, a.IPNet)
-		case a.Flags&unix.IFA_F_PERMANENT == 0:
-			return o, fmt.Errorf("uplink %q has its address %s for a time only (DHCP): make it static", m.Uplink, a.IPNet)
 		case a.Flags&unix.IFA_F_NOPREFIXROUTE != 0:
 			o.NoPrefixRoute = append(o.NoPrefixRoute, a.IPNet.String())
 		}
@@ -72,8 +70,10 @@ func (m *Move) Join(ctx context.Context) error {
 	if err := setSysctl("ipv4/conf/"+m.Local+"/rp_filter", 2); err != nil {
 		return fmt.Errorf("loosen rp_filter of %q: %w", m.Local, err)
 	}
-	if err := netlink.LinkSetUp(local); err != nil {
-		return fmt.Errorf("set up %q: %w", m.Local, err)
+	for _, l := range []netlink.Link{local, up} { // one that vanished comes back down
+		if err := netlink.LinkSetUp(l); err != nil {
+			return fmt.Errorf("set up %q: %w", l.Attrs().Name, err)
+		}
 	}
 	addrs, err := copyAddrs(up, local, func(a *netlink.Addr) { a.Flags |= unix.IFA_F_NOPREFIXROUTE })
 	if err != nil {
@@ -138,6 +138,9 @@ func (m *Move) links() (up, local netlink.Link, err error) {
 	return up, local, nil
 }
 
+// forever is the lifetime of an address that has no end (INFINITY_LIFE_TIME).
+const forever = 1<<32 - 1
+
 // copyAddrs gives to the IPv4 addresses of from, bent by bend, and returns them.
 func copyAddrs(from, to netlink.Link, bend func(*netlink.Addr)) ([]netlink.Addr, error) {
 	addrs, err := netlink.AddrList(from, netlink.FAMILY_V4)
@@ -146,6 +149,7 @@ func copyAddrs(from, to netlink.Link, bend func(*netlink.Addr)) ([]netlink.Addr,
 	}
 	for _, a := range addrs {
 		a.LinkIndex, a.Label = to.Attrs().Index, ""
+		a.ValidLft, a.PreferedLft = forever, forever            // who leased it would not find it to renew
 		a.Flags &^= unix.IFA_F_PERMANENT | unix.IFA_F_SECONDARY // the kernel's to say
 		bend(&a)
 		if a.Broadcast == nil {

@@ -68,6 +68,7 @@ type Events struct {
 	Begin      func() // nothing is missed from here on
 	DeviceGone func(name string)
 	Neighbour  func() // some neighbour's MAC or state changed
+	LinkChange func() // some device came, went, or changed
 }
 
 // Watch calls the functions of e until ctx ends or the kernel dropped events,
@@ -105,6 +106,7 @@ func Watch(ctx context.Context, e Events) error {
 			if u.Header.Type == unix.RTM_DELLINK {
 				e.DeviceGone(u.Link.Attrs().Name)
 			}
+			e.LinkChange()
 		case u, ok := <-neighbours:
 			if !ok {
 				return fmt.Errorf("watch neighbours: closed")

@@ -54,6 +54,21 @@ func Exists(name string) (bool, error) {
 	return true, nil
 }
 
+// Carrier returns the index of the device called name, which another device of
+// the same name does not have, and whether it has a carrier. The index is 0 where
+// there is none.
+func Carrier(name string) (index int, carrier bool, err error) {
+	l, err := netlink.LinkByName(name)
+	if notFound(err) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("find device %q: %w", name, err)
+	}
+	a := l.Attrs()
+	return a.Index, a.RawFlags&unix.IFF_LOWER_UP != 0, nil
+}
+
 // Names returns the names of all devices.
 func Names() (map[string]bool, error) {
 	links, err := netlink.LinkList()

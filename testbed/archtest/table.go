@@ -152,6 +152,7 @@ var Table = map[string]Rule{
 	"hostd/identity": {
 		May: []string{"hostd/hostpb"},
 		Why: "a host's key and certificate depend on the contract and on nothing that uses them",
+	},
 	"hostd/systemd": {
 		Why: "sockets and readiness concern the process, whatever it serves",
 	},
@@ -165,6 +166,9 @@ var Table = map[string]Rule{
 	"hostd/names": {
 		May: []string{"hostd/hostpb"},
 		Why: "it answers whoever asks from a port's alias; what the port is, and what a name means, it is told",
+	},
+	"hostd/preflight": {
+		Why: "what speaks against joining is a matter of the host, not of what joins",
 	},
 	"hostd/agent": {
 		May: []string{"hostd/...", "reconciler/pipeline", "reconciler/openflow", "reconciler/packet"},

@@ -81,6 +81,7 @@ func (o *runOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&cfg.Docker, "docker", docker.DefaultSocket, "dockerd's socket, used from when it is there; "+docker.None+" leaves Docker alone")
 	f.StringVar(&cfg.PluginSocket, "plugin-socket", docker.DefaultPluginSocket, "where dockerd finds its driver daoli; a socket that systemd opened comes first")
 	f.StringVar(&cfg.ResolvConf, "resolv-conf", names.DefaultResolvConf, "file with the name servers that answer what is no name of the host's endpoints")
+	wireFlags(f, cfg)
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 }
