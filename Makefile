@@ -27,6 +27,10 @@ build: ## build the programs into bin/
 	@mkdir -p bin
 	go build -o bin/ $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./...)
 
+.PHONY: package
+package: build ## build Debian packages of the host's and the controller's programs into bin/
+	@hostd/package/build bin bin
+
 .PHONY: demo
 demo: deps build ## three hosts with Docker join, two tenants, real packets, in about a minute (root)
 	@bin/daoli-demo
