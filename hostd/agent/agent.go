@@ -228,8 +228,11 @@ func joinRetrying(ctx context.Context, cfg Config, p *plug) (uplink.Link, error)
 		if ctx.Err() != nil {
 			return link, ctx.Err()
 		}
-		var refused *preflight.Refusal
-		if errors.As(err, &refused) {
+		var (
+			refused *preflight.Refusal
+			wrong   *wrongWire
+		)
+		if errors.As(err, &refused) || errors.As(err, &wrong) {
 			return link, err
 		}
 		cfg.Logger.Error("uplink was not joined", slog.Any("err", err))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/nic"
+	"github.com/daolinet/daolinet/reconciler/pipeline"
 )
 
 // maxRequest bounds a request of the local API, in bytes.
@@ -36,6 +37,9 @@ func (a *api) handler() http.Handler {
 	mux.Handle("POST /v1/leave", answering(a.doLeave))
 	mux.Handle("GET /v1/endpoints", answering(func(ctx context.Context, _ struct{}) (EndpointList, error) { return a.endpoints(ctx) }))
 	mux.Handle("GET /v1/status", answering(func(ctx context.Context, _ struct{}) (Status, error) { return a.status(ctx) }))
+	mux.Handle("GET /v1/base-flows", answering(func(context.Context, struct{}) (BaseFlows, error) {
+		return BaseFlows{flowTexts(a.loop.keeper.wanted())}, nil
+	}))
 	return mux
 }
 
@@ -190,12 +194,22 @@ func (a *api) status(ctx context.Context) (Status, error) {
 	return Status{
 		Host: v.host.Name, DPID: fmt.Sprintf("%016x", v.host.DPID), Bridge: a.loop.cfg.Bridge, Datapath: a.loop.cfg.Datapath,
 		Uplink: UplinkStatus{
-			Device: v.device, Addr: link.Addr, MAC: link.MAC, MTU: link.MTU, NextHop: link.NextHop, NextHopMAC: link.NextHopMAC,
+			Device: v.device, OwnAddress: v.own, Addr: link.Addr, MAC: link.MAC, MTU: link.MTU, NextHop: link.NextHop, NextHopMAC: link.NextHopMAC,
 		},
 		Switch: sw.Up, OpenFlow: sw.Controllers, Controller: v.controller, Ready: v.ready,
 		WirePorts: fmt.Sprintf("%d-%d", v.wire.Value, int(v.wire.Value)+v.wire.Size()-1),
-		Listeners: len(v.host.Listeners), Endpoints: len(v.endpoints), Names: a.loop.resolver.server.Stats(),
+		Listeners: len(v.host.Listeners), Endpoints: len(v.endpoints), Names: a.loop.resolver.server.Stats(), Servers: a.loop.cfg.Controllers,
 	}, nil
+}
+
+// flowTexts returns the base flows as ovs-ofctl writes them.
+func flowTexts(c pipeline.HostConfig) []string {
+	_, flows := pipeline.Base(c)
+	out := make([]string, 0, len(flows))
+	for i := range flows {
+		out = append(out, flows[i].String())
+	}
+	return out
 }
 
 // look returns what the loop shows.

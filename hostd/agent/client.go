@@ -79,6 +79,11 @@ func (c *Client) Endpoints(ctx context.Context) (EndpointList, error) {
 	return ask[EndpointList](ctx, c, http.MethodGet, "/v1/endpoints", nil)
 }
 
+// BaseFlows returns what the switch should have.
+func (c *Client) BaseFlows(ctx context.Context) (BaseFlows, error) {
+	return ask[BaseFlows](ctx, c, http.MethodGet, "/v1/base-flows", nil)
+}
+
 // Status returns the host's state.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	return ask[Status](ctx, c, http.MethodGet, "/v1/status", nil)

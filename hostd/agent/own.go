@@ -120,13 +120,18 @@ func (p *plug) joinOwn(ctx context.Context, cfg Config) (uplink.Link, error) {
 	return link, nil
 }
 
+// wrongWire says that joining again would not help: the flags have to change.
+type wrongWire struct{ error }
+
+func (w *wrongWire) Unwrap() error { return w.error }
+
 // chooseOwn decides which device carries the address, looks whether it may, and
 // keeps what leave needs before anything changes.
 func (p *plug) chooseOwn(ctx context.Context, cfg Config) (err error) {
 	w := cfg.Wire
 	o := ownWire{Address: w.Address, Device: w.Device, VLAN: w.VLAN}
 	if o.Gateway, err = wireGateway(w); err != nil {
-		return err
+		return &wrongWire{err}
 	}
 	if o.Device == "" {
 		o.Device = nic.WireDevice
@@ -143,7 +148,7 @@ func (p *plug) chooseOwn(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	if err := free(o); err != nil {
-		return err
+		return &wrongWire{err}
 	}
 	p.state.Uplink, p.state.Own = o.Device, &o
 	return p.store.saveHost(p.state)

@@ -64,12 +64,19 @@ type (
 		Ready      bool            `json:"ready"`                // it has confirmed the host's report
 		WirePorts  string          `json:"wirePorts"`
 		Listeners  int             `json:"listeners"`
+		Servers    []string        `json:"servers"` // ADDRESS:PORT of the controllers, as configured or told
 		Endpoints  int             `json:"endpoints"`
 		Names      dns.Stats       `json:"names"` // questions since the start
+	}
+	// BaseFlows is the answer to GET /v1/base-flows: what the switch should have, in
+	// ovs-ofctl's words.
+	BaseFlows struct {
+		Flows []string `json:"flows"`
 	}
 	// UplinkStatus is how the host reaches the underlay.
 	UplinkStatus struct {
 		Device     string       `json:"device"`
+		OwnAddress bool         `json:"ownAddress"` // the address is the wire's alone
 		Addr       netip.Prefix `json:"address"`
 		MAC        endpoint.MAC `json:"mac"`
 		MTU        int          `json:"mtu"`

@@ -115,9 +115,7 @@ func InspectWire(dev string) (WireState, error) {
 }
 
 // PrepareWire keeps the host's stack off dev, which becomes a port of the bridge,
-// and sets it up. drop is not nil where the datapath is in userspace; a device of
-// MakeWire then completes checksums, since frames of other devices on the same
-// parent come without.
+// and sets it up. drop is not nil where the datapath is in userspace.
 func PrepareWire(ctx context.Context, dev string, drop *Dropper) error {
 	if err := quiet(dev); err != nil {
 		return err
@@ -125,11 +123,6 @@ func PrepareWire(ctx context.Context, dev string, drop *Dropper) error {
 	if drop != nil {
 		if err := drop.Drop(ctx, dev); err != nil {
 			return err
-		}
-		if dev == WireDevice {
-			if err := disableTxChecksum(dev); err != nil {
-				return err
-			}
 		}
 	}
 	return setUp(dev)
