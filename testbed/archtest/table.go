@@ -153,6 +153,10 @@ var Table = map[string]Rule{
 		May: []string{"hostd/hostpb"},
 		Why: "a host's key and certificate depend on the contract and on nothing that uses them",
 	},
+	"hostd/doctor": {
+		May: []string{"hostd/agent", "hostd/bridge", "hostd/endpoint", "hostd/identity", "hostd/nic"},
+		Why: "it asks the agent from outside, as everybody does, and looks at the host itself",
+	},
 	"hostd/systemd": {
 		Why: "sockets and readiness concern the process, whatever it serves",
 	},

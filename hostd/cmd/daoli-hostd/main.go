@@ -135,7 +135,7 @@ reached.`,
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
 	root.PersistentFlags().String("socket", agent.DefaultSocket, "unix socket of the running daoli-hostd")
-	root.AddCommand(joinCommand(sys), runCommand(sys), attachCommand(sys), detachCommand(sys), endpointsCommand(sys), statusCommand(sys), leaveCommand(sys))
+	root.AddCommand(joinCommand(sys), runCommand(sys), attachCommand(sys), detachCommand(sys), endpointsCommand(sys), statusCommand(sys), leaveCommand(sys), doctorCommand(sys))
 	return root
 }
 
