@@ -272,12 +272,17 @@ func TestWireAddressOfItsOwn(t *testing.T) {
 func TestAddressesThatAreInUseAreRefused(t *testing.T) {
 	b := newBed(t)
 	b.join()
-	for address, want := range map[string]string{
-		"172.31.1.254/24": "in use by", "172.31.1.1/24": "this host's own", "172.31.9.7/24": "--wire-gateway",
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--wire-address", "172.31.1.254/24", "--wire-gateway", "172.31.1.253"}, "in use by"},
+		{[]string{"--wire-address", "172.31.1.1/24"}, "this host's own"},
+		{[]string{"--wire-address", "172.31.9.7/24"}, "--wire-gateway"},
 	} {
-		out, err := b.h1.Command(b.binary, "run", "--state-dir", b.stateDir(), "--wire-address", address).CombinedOutput()
-		if err == nil || !strings.Contains(string(out), want) {
-			t.Errorf("--wire-address %s: %v, %s; want %q", address, err, out, want)
+		out, err := b.h1.Command(append([]string{b.binary, "run", "--state-dir", b.stateDir()}, tt.args...)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), tt.want) {
+			t.Errorf("run %v: %v, %s; want %q", tt.args, err, out, tt.want)
 		}
 	}
 	if out := b.ovs.Vsctl("list-br"); out != "" {

@@ -42,6 +42,12 @@ func Collect(ctx context.Context, cfg Config) Facts {
 	f := Facts{Now: time.Now()}
 	o := ovs{cfg.OVSRunDir}
 	f.OVSVersion, f.OVSErr = o.get(ctx, "Open_vSwitch", ".", "ovs_version")
+	if f.OVSErr == nil && f.OVSVersion == "[]" { // who started it did not say
+		var said string
+		if said, f.OVSErr = run(ctx, "ovs-vsctl", "--version"); f.OVSErr == nil {
+			_, _ = fmt.Sscanf(said, "ovs-vsctl (Open vSwitch) %s", &f.OVSVersion) // what is not understood is judged
+		}
+	}
 	if kinds, err := o.get(ctx, "Open_vSwitch", ".", "datapath_types"); err == nil {
 		f.Datapaths = strings.FieldsFunc(kinds, func(r rune) bool { return strings.ContainsRune("[], \"", r) })
 	}
