@@ -244,5 +244,8 @@ func (a *api) doLeave(ctx context.Context, q LeaveRequest) (struct{}, error) {
 	}
 	a.loop.cfg.Logger.Info("leave requested", slog.Int("detached", len(v.endpoints)))
 	a.leave(errLeft)
+	if !errors.Is(context.Cause(ctx), errLeft) { // something else has ended the parts before
+		return struct{}{}, refuse(http.StatusServiceUnavailable, "daoli-hostd stops or joins again: repeat it in a moment")
+	}
 	return struct{}{}, <-a.left
 }

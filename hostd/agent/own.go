@@ -113,6 +113,9 @@ func (p *plug) joinOwn(ctx context.Context, cfg Config) (uplink.Link, error) {
 	if err := p.build(ctx, cfg, link); err != nil {
 		return uplink.Link{}, err
 	}
+	if err := p.renew(ctx, o.Device); err != nil {
+		return uplink.Link{}, err
+	}
 	if err := p.bridge.AddPort(ctx, o.Device, uint32(uplinkPort), uplinkOwner); err != nil {
 		return uplink.Link{}, err
 	}

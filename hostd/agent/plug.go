@@ -96,6 +96,9 @@ func (p *plug) join(ctx context.Context, cfg Config) (uplink.Link, error) {
 	if err := p.build(ctx, cfg, link); err != nil {
 		return uplink.Link{}, err
 	}
+	if err := p.renew(ctx, dev); err != nil {
+		return uplink.Link{}, err
+	}
 	if err := p.move().Join(ctx); err != nil {
 		return uplink.Link{}, fmt.Errorf("move %s from %q to %q: %w", addr, dev, p.bridge.Name(), err)
 	}
@@ -122,6 +125,22 @@ func (p *plug) build(ctx context.Context, cfg Config, link uplink.Link) error {
 		return err
 	}
 	return p.bridge.InstallBase(ctx, withConnections(p.base(link, listeners), p.log))
+}
+
+// renew takes the uplink's port away if the device is another one than it was:
+// the userspace datapath goes on listening to the one that is gone.
+func (p *plug) renew(ctx context.Context, dev string) error {
+	index, _, err := nic.Carrier(dev)
+	if err != nil || index == p.state.UplinkIndex {
+		return err
+	}
+	if p.state.UplinkIndex != 0 {
+		if err := p.bridge.DelPort(ctx, dev); err != nil {
+			return err
+		}
+	}
+	p.state.UplinkIndex = index
+	return p.store.saveHost(p.state)
 }
 
 // device returns the uplink's name.

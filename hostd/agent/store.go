@@ -18,7 +18,8 @@ import (
 
 // hostState is what a host must know of itself after a restart.
 type hostState struct {
-	Uplink      string             `json:"uplink"` // device whose address is on the bridge; empty: not joined
+	Uplink      string             `json:"uplink"`      // device whose address is on the bridge; empty: not joined
+	UplinkIndex int                `json:"uplinkIndex"` // of the device when it became the bridge's port
 	Bridge      string             `json:"bridge"`
 	Datapath    string             `json:"datapath"`
 	Original    nic.Original       `json:"original"`      // what leave gives back

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -355,13 +356,16 @@ func TestHostJoinsAgainByItself(t *testing.T) {
 	back("the carrier is back")
 
 	mac := strings.TrimSpace(b.h1.Run("cat", "/sys/class/net/eth0/address"))
+	router := strings.TrimSpace(b.rt.Run("cat", "/sys/class/net/r1/address"))
 	b.h1.Run("ip", "link", "del", "eth0")
 	lab.Eventually(t, "the uplink's end is told", func() string { return without(b.hostd.Output(), "uplink vanished") })
 	lab.Cable(b.h1, "eth0", b.rt, "r1")
 	b.h1.Run("ip", "link", "set", "eth0", "address", mac)
+	b.rt.Run("ip", "link", "set", "r1", "address", router)
 	b.rt.Run("ip", "addr", "add", "172.31.1.254/24", "dev", "r1")
 	back("the uplink is back")
 
+	b.hostd.Signal(syscall.SIGTERM)
 	b.ovs.Vsctl("del-br", "br-daoli")
 	b.leave()
 	if out := b.h1.Run("ip", "-4", "addr", "show", "dev", "eth0") + b.h1.Run("ip", "route"); !strings.Contains(out, "172.31.1.1/24") || !strings.Contains(out, "default via 172.31.1.254 dev eth0") {
