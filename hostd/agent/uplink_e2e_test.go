@@ -39,7 +39,7 @@ func (b *bed) picture() string {
 		s.WriteString("# " + strings.Join(c, " ") + "\n" + b.h1.Run(c...))
 	}
 	fmt.Fprintf(&s, "# Open vSwitch\n%s\n", b.ovs.Vsctl("--columns=bridges,manager_options,ssl,other_config,external_ids", "list", "Open_vSwitch"))
-	return regexp.MustCompile(`valid_lft \d+sec|(?m)^# (Generated|Completed).*$|external_ids.*|#.*on .*20\d\d`).ReplaceAllString(s.String(), "")
+	return regexp.MustCompile(`valid_lft \d+sec|(?m)^# (Generated|Completed).*$|#.*on .*20\d\d`).ReplaceAllString(s.String(), "")
 }
 
 // settled waits until IPv6 has settled, and the host has talked.

@@ -99,6 +99,9 @@ func (d *db) adoptPort(ctx context.Context, c client.Client, br *bridgeRow, ifac
 
 func (d *db) delPort(ctx context.Context, dev string) error {
 	c, br, err := d.connection(ctx)
+	if errors.Is(err, errNoBridge) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

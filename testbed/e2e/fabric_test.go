@@ -52,12 +52,17 @@ type fabric struct {
 // a program crashed in it.
 func start(t *testing.T, hosts int) *fabric {
 	t.Helper()
-	return startWith(t, netns.Options{Hosts: hosts, SpecsFS: os.DirFS("testdata/specs"), Binaries: os.Getenv(binariesVar)})
+	return startWith(t, netns.Options{Hosts: hosts})
 }
 
+// startWith is start with options of the testbed's.
 func startWith(t *testing.T, opt netns.Options) *fabric {
 	t.Helper()
 	began := time.Now()
+	if opt.SpecsFS == nil {
+		opt.SpecsFS = os.DirFS("testdata/specs")
+	}
+	opt.Binaries = os.Getenv(binariesVar)
 	tb, err := netns.Up(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)

@@ -155,6 +155,9 @@ func (h *Host) Join(ctx context.Context, controller, token, caHash string) error
 		"--name", h.Name, "--uplink", Uplink, "--datapath", "netdev", "--ovs-rundir", h.OVSDir,
 		"--socket", h.Socket, "--state-dir", h.StateDir(), "--resolv-conf", h.ResolvConf())
 	c.argv = append(c.argv, h.Docker.flags()...)
+	if h.testbed.opt.WireAddresses {
+		c.argv = append(c.argv, "--wire-address", h.WireAddr().String())
+	}
 	c.env = append(c.env, "DAOLI_TOKEN="+token)
 	return startAndAwait(ctx, func() (func(context.Context) error, error) { return h.launchAs(c) })
 }
@@ -182,6 +185,13 @@ func (h *Host) Joined() bool {
 
 // IdentityDir is where the host's key and certificate are.
 func (h *Host) IdentityDir() string { return filepath.Join(h.StateDir(), "identity") }
+
+// WireAddr is the address that the wire of the host has with WireAddresses.
+func (h *Host) WireAddr() netip.Prefix {
+	a := h.Addr.Addr().As4()
+	a[3] += 100
+	return netip.PrefixFrom(netip.AddrFrom4(a), h.Addr.Bits())
+}
 
 // StateDir is where the host's daoli-hostd keeps what outlives it.
 func (h *Host) StateDir() string { return filepath.Join(h.testbed.Dir, h.Name, "state") }

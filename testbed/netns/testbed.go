@@ -44,6 +44,9 @@ type Options struct {
 	OwnSocket bool
 	// Unjoined leaves daoli-hostd away until a host joins, by Join or StartHostd.
 	Unjoined bool
+	// WireAddresses gives the wire of each host an address of its own, WireAddr, in
+	// place of the host's.
+	WireAddresses bool
 	// ControllerArgs are added to the controller's command line.
 	ControllerArgs []string
 }

@@ -23,7 +23,7 @@ whether what must be dropped is dropped (two packets are put into the switch), a
 Docker. The exit code is 1 where something failed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.Socket, cfg.IdentityDir = socketOf(cmd), identityDir(stateDir)
+			cfg.Socket, cfg.IdentityDir = socketOf(cmd), agent.IdentityDir(stateDir)
 			checks := doctor.Judge(doctor.Collect(cmd.Context(), cfg))
 			if err := show(sys.out, format, checks, func(w io.Writer) { printChecks(w, checks) }); err != nil {
 				return failure{err}
