@@ -173,7 +173,11 @@ func printEndpoints(w io.Writer, es []agent.Endpoint) {
 
 func printStatus(w io.Writer, s agent.Status) {
 	fmt.Fprintf(w, "host\t%s\n", s.Host)
-	fmt.Fprintf(w, "uplink\t%s %s mtu %d\n", s.Uplink.Device, s.Uplink.Addr, s.Uplink.MTU)
+	whose := "the host's address"
+	if s.Uplink.OwnAddress {
+		whose = "an address of the wire's own"
+	}
+	fmt.Fprintf(w, "uplink\t%s %s (%s) mtu %d\n", s.Uplink.Device, s.Uplink.Addr, whose, s.Uplink.MTU)
 	hop := "none"
 	if s.Uplink.NextHop.IsValid() {
 		hop = s.Uplink.NextHop.String() + " " + s.Uplink.NextHopMAC.String()
