@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -378,4 +379,21 @@ func without(s, part string) string {
 		return ""
 	}
 	return "no " + part
+}
+
+func TestSystemdIsToldWhenTheHostIsReady(t *testing.T) {
+	b := newBed(t)
+	path := filepath.Join(b.lab.Dir(), "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	b.start()
+	word := make([]byte, 64)
+	_ = c.SetReadDeadline(time.Now().Add(lab.Patience))
+	if n, err := c.Read(word); err != nil || string(word[:n]) != "READY=1" {
+		t.Errorf("systemd was told %q, %v", word[:n], err)
+	}
 }
