@@ -205,7 +205,7 @@ func (p *plug) remember(ctx context.Context, dev string) error {
 
 // refuse looks for what keeps the host from joining as q says.
 func (p *plug) refuse(ctx context.Context, q preflight.Query) error {
-	q.Userspace, q.OVSRunDir, q.StateDir = p.bridge.Userspace(), p.runDir, p.store.dir
+	q.Userspace, q.OVSRunDir = p.bridge.Userspace(), p.runDir
 	facts, err := preflight.Collect(ctx, q)
 	if err != nil {
 		return err

@@ -27,13 +27,12 @@ type Query struct {
 	Given      bool   // with OwnAddress: Device itself becomes the port
 	Userspace  bool
 	OVSRunDir  string
-	StateDir   string
 }
 
 // Collect reads the facts from the kernel, from the files that network managers
 // leave, and from iptables, nft and ovs-vsctl where they are installed.
 func Collect(ctx context.Context, q Query) (Facts, error) {
-	f := Facts{Device: q.Device, OwnAddress: q.OwnAddress, Given: q.Given, Userspace: q.Userspace, StateDir: q.StateDir}
+	f := Facts{Device: q.Device, OwnAddress: q.OwnAddress, Given: q.Given, Userspace: q.Userspace}
 	l, err := netlink.LinkByName(q.Device)
 	if err != nil {
 		return f, fmt.Errorf("find device %q: %w", q.Device, err)
@@ -168,13 +167,6 @@ func (f *Facts) programs(ctx context.Context, ovsRunDir string) error {
 		return fmt.Errorf("read the firewall's rules: %w", err)
 	}
 	db := "--db=unix:" + ovsRunDir + "/db.sock"
-	for _, column := range []string{"private_key", "certificate", "ca_cert"} {
-		out, err := output(ctx, "ovs-vsctl", "--timeout=5", db, "--bare", "--columns="+column, "list", "SSL")
-		if err != nil {
-			return fmt.Errorf("read TLS files of Open vSwitch: %w", err)
-		}
-		f.OVSSSL = append(f.OVSSSL, strings.Fields(out)...)
-	}
 	out, err := output(ctx, "ovs-vsctl", "--timeout=5", db, "get-manager")
 	if err != nil {
 		return fmt.Errorf("read managers of Open vSwitch: %w", err)

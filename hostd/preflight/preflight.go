@@ -85,7 +85,6 @@ type Facts struct {
 	OwnAddress bool   // the wire gets an address of its own: the device keeps the host's
 	Given      bool   // with OwnAddress: the device itself becomes the port
 	Userspace  bool   // datapath
-	StateDir   string // files below it are ours
 
 	Kind       string // of link, "" of hardware
 	Master     string // that the device is part of
@@ -105,7 +104,6 @@ type Facts struct {
 	NFT      string   // output of nft -j list ruleset
 	IPRules  []Rule
 
-	OVSSSL     []string // private key, certificate, CA of the database; empty: none
 	OVSManager []string // targets
 }
 
@@ -191,15 +189,10 @@ func place(f Facts, add adder) {
 	}
 }
 
-// ovs finds settings of a whole Open vSwitch that are somebody else's.
+// ovs finds settings of a whole Open vSwitch that are somebody else's. TLS files
+// that are set already are bridge.Ensure's matter, at each start.
 func ovs(f Facts, add adder) {
 	const way = "give DaoliNet an Open vSwitch of its own, or take that setting away (ovs-vsctl del-ssl)"
-	for _, file := range f.OVSSSL {
-		if f.StateDir == "" || !strings.HasPrefix(file, strings.TrimSuffix(f.StateDir, "/")+"/") {
-			add(OVS, way, "Open vSwitch uses TLS with %s for somebody else: it has one set of files for all", file)
-			return
-		}
-	}
 	for _, m := range f.OVSManager {
 		if strings.HasPrefix(m, "ssl:") || strings.HasPrefix(m, "pssl:") {
 			add(OVS, way, "Open vSwitch has the manager %s, which needs TLS files of its own", m)

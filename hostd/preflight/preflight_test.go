@@ -17,7 +17,7 @@ func addr(s string) preflight.Addr {
 // plain is a host that nothing speaks against.
 func plain() preflight.Facts {
 	return preflight.Facts{
-		Device: "eth0", StateDir: "/var/lib/daoli/hostd",
+		Device:   "eth0",
 		Addrs:    []preflight.Addr{addr("172.31.1.1/24"), addr("fe80::1/64")},
 		Networkd: "ADMIN_STATE=unmanaged\n", NetworkManager: "[device]\nmanaged=false\n", IfState: "lo=lo\neth1=eth1\n",
 		IPRules:  []preflight.Rule{{Priority: 32766}},
@@ -25,7 +25,6 @@ func plain() preflight.Facts {
 		IPTables: []string{"*filter\n-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\nCOMMIT\n"},
 		Leases:   map[string]string{"/var/lib/dhcp/dhclient.eth0.leases": "lease {\n  interface \"eth0\";\n  fixed-address 10.0.0.9;\n}\n"},
 		Clients:  []string{"dhclient eth1"},
-		OVSSSL:   []string{"/var/lib/daoli/hostd/key.pem"},
 	}
 }
 
@@ -111,8 +110,6 @@ func TestFind(t *testing.T) {
 		{"a VLAN stands on it, userspace datapath", func(f *preflight.Facts) {
 			f.Above, f.Userspace = []preflight.Above{{Name: "eth0.5", Kind: "vlan"}}, true
 		}, []preflight.Kind{preflight.Stacked}, "eth0.5"},
-		{"TLS files of somebody else in Open vSwitch", func(f *preflight.Facts) { f.OVSSSL = []string{"/etc/ovn/key.pem", "/etc/ovn/cert.pem"} }, []preflight.Kind{preflight.OVS}, "/etc/ovn/key.pem"},
-		{"a directory that only begins as ours does", func(f *preflight.Facts) { f.OVSSSL = []string{"/var/lib/daoli/hostd2/key.pem"} }, []preflight.Kind{preflight.OVS}, ""},
 		{"a manager by TLS", func(f *preflight.Facts) { f.OVSManager = []string{"ssl:10.0.0.1:6640"} }, []preflight.Kind{preflight.OVS}, ""},
 		{"a manager on this host", func(f *preflight.Facts) { f.OVSManager = []string{"ptcp:6640:127.0.0.1"} }, nil, ""},
 
