@@ -203,7 +203,7 @@ func (b *bed) join() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.h1.Run(b.binary, "join", b.addr, "--token", token, "--ca-hash", b.trust.Pin(), "--enrol-only", "--name", "h1", "--datapath", "netdev",
+	b.h1.Run(b.binary, "join", b.addr, "--token", token, "--ca-hash", b.trust.Pin(), "--enrol-only", "--name", "h1", "--datapath", "netdev", "--docker", "none",
 		"--ovs-rundir", b.ovs.Dir, "--socket", b.socket(), "--state-dir", b.stateDir(), "--log-level", "debug")
 }
 
