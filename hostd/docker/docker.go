@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/docker/plugin"
+	"github.com/daolinet/daolinet/hostd/systemd"
 	"github.com/daolinet/daolinet/hostd/uplink"
 )
 
@@ -78,11 +79,11 @@ func (d *Docker) look() {
 
 // Run serves Docker until ctx ends, from when it is there.
 func (d *Docker) Run(ctx context.Context) error {
-	ln, err := d.listen(ctx)
+	ln, held, err := d.listen(ctx)
 	if err != nil || ln == nil {
 		return err
 	}
-	if !plugin.Inherited(os.Getenv) {
+	if !held {
 		defer os.Remove(d.cfg.PluginSocket)
 	}
 	srv := &http.Server{
@@ -104,20 +105,26 @@ func (d *Docker) Run(ctx context.Context) error {
 }
 
 // listen returns the plugin's socket when there is a Docker to use it; nil if ctx
-// ended before. A socket that systemd holds is served at once.
-func (d *Docker) listen(ctx context.Context) (net.Listener, error) {
-	if plugin.Inherited(os.Getenv) {
-		return plugin.Listen(d.cfg.PluginSocket, os.Getenv)
+// ended before. One that systemd holds open for us is served at once: it answered
+// Docker from before this process was there.
+func (d *Docker) listen(ctx context.Context) (ln net.Listener, held bool, err error) {
+	of, err := systemd.Listeners()
+	if err != nil {
+		return nil, false, err
+	}
+	if len(of) > 0 {
+		return of[0], true, nil
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		if _, err := os.Stat(d.cfg.Socket); err == nil {
-			return plugin.Listen(d.cfg.PluginSocket, os.Getenv)
+			ln, err = plugin.Listen(d.cfg.PluginSocket)
+			return ln, false, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return nil, false, nil
 		case <-tick.C:
 		}
 	}

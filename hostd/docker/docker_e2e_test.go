@@ -491,7 +491,7 @@ func deaf(t *testing.T, socket string) (stop func()) {
 	if err := os.Rename(socket, aside); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := plugin.Listen(socket, func(string) string { return "" })
+	ln, err := plugin.Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}

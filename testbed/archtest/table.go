@@ -164,7 +164,7 @@ var Table = map[string]Rule{
 		Why: "Docker's protocol and no more: what it means is its driver's matter",
 	},
 	"hostd/docker": {
-		May: []string{"hostd/docker/plugin", "hostd/hostpb", "hostd/endpoint", "hostd/uplink"},
+		May: []string{"hostd/docker/plugin", "hostd/systemd", "hostd/hostpb", "hostd/endpoint", "hostd/uplink"},
 		Why: "it turns Docker's words into endpoints, by whatever Host it is given",
 	},
 	"hostd/names": {

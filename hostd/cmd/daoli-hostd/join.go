@@ -201,6 +201,7 @@ func again(args []string) error {
 // Units that systemd starts, and how long that may take.
 const (
 	serviceUnit = "daoli-hostd.service"
+	socketUnit  = "daoli-hostd.socket" // which Docker finds us by
 	readyWait   = 60 * time.Second
 	readyLook   = 200 * time.Millisecond
 )
@@ -215,7 +216,7 @@ func startUnits(ctx context.Context, cfg agent.Config) (started bool, err error)
 	if exec.CommandContext(ctx, "systemctl", "cat", serviceUnit).Run() != nil {
 		return false, nil
 	}
-	if out, err := exec.CommandContext(ctx, "systemctl", "enable", "--now", serviceUnit).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "systemctl", "enable", "--now", socketUnit, serviceUnit).CombinedOutput(); err != nil {
 		return true, fmt.Errorf("start %s: %w: %s", serviceUnit, err, strings.TrimSpace(string(out)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyWait)

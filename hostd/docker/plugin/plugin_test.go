@@ -111,13 +111,12 @@ func FuzzEveryCallIsAnswered(f *testing.F) {
 
 func TestSocketIsItsOwnersAndTakesTheOldOnesPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "plugins", "daoli.sock")
-	none := func(string) string { return "" }
-	old, err := plugin.Listen(path, none)
+	old, err := plugin.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer old.Close()
-	ln, err := plugin.Listen(path, none)
+	ln, err := plugin.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,14 +140,5 @@ func TestSocketIsItsOwnersAndTakesTheOldOnesPlace(t *testing.T) {
 	defer c.Close()
 	if said, err := io.ReadAll(c); err != nil || string(said) != "new" {
 		t.Errorf("the socket answers %q, %v; want the new one", said, err)
-	}
-}
-
-func TestSocketOfAnotherProcessIsNotOurs(t *testing.T) {
-	env := func(pid string) func(string) string {
-		return func(k string) string { return map[string]string{"LISTEN_FDS": "1", "LISTEN_PID": pid}[k] }
-	}
-	if plugin.Inherited(env("1")) || plugin.Inherited(func(string) string { return "" }) {
-		t.Error("Inherited = true; want false: it is for another process, or there is none")
 	}
 }
