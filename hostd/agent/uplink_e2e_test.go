@@ -75,7 +75,7 @@ func TestJoinAddsTheBridgeAloneAndLeaveGivesTheHostBack(t *testing.T) {
 					added[name] = true
 				}
 			}
-			want := map[string]bool{"br-daoli": true, "dl16": true, "ovs-netdev": true}
+			want := map[string]bool{"br-daoli": true, "daoli-dns": true, "dl16": true, "ovs-netdev": true}
 			if mode.uplink != "eth0" {
 				want[mode.uplink] = true
 				if now := b.h1.Run("ip", "-4", "-o", "addr", "show", "dev", "eth0") + b.h1.Run("ip", "route"); now != own {
@@ -331,8 +331,8 @@ func TestHostJoinsAgainByItself(t *testing.T) {
 			if out, err := b.ct.Command("ping", "-c", "1", "-W", "1", "172.31.1.1").CombinedOutput(); err != nil {
 				return string(out)
 			}
-			if ports := strings.Fields(b.ovs.Vsctl("list-ports", "br-daoli")); len(ports) != 2 {
-				return fmt.Sprint(ports)
+			if diff := cmp.Diff([]string{"daoli-dns", "dl16", "eth0"}, strings.Fields(b.ovs.Vsctl("list-ports", "br-daoli"))); diff != "" {
+				return diff
 			}
 			if n := b.baseFlows(); n != flows {
 				return fmt.Sprintf("%d of %d base flows", n, flows)
