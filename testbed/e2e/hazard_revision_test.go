@@ -112,8 +112,9 @@ func (f *fabric) writeSlowly(path, text string) (longest time.Duration) {
 // its own, while revisions come that allow and forbid them. What was decided by
 // one that allows must not be installed after one that forbids.
 func staleDecision(f *fabric, guarded bool) string {
-	const first, ports, swaps = 10000, 100, 6
-	const open, shut = "tcp/10000-10099", "tcp/9000"
+	// All of them together are fewer sessions than a scan is taken for.
+	const first, ports, swaps = 10000, 40, 6
+	const open, shut = "tcp/10000-10039", "tcp/9000"
 	text := f.restored(editFile)
 	client, server := f.attach("h1:acme/edit/all/client"), f.attach("h2:acme/edit/all/server", "servers")
 	honest, witness := f.attach("h1:acme/wide/one/client"), f.attach("h2:acme/wide/two/server")

@@ -201,7 +201,7 @@ func (h *Host) ResolvConf() string { return filepath.Join(h.testbed.Dir, h.Name,
 
 // NameServer is an address on the internet that nobody has, until a test serves
 // names there.
-func NameServer() netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, 53}) }
+func NameServer() netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, 153}) }
 
 // Database is the host's ovsdb-server.
 func (h *Host) Database() *Process { return h.db }
