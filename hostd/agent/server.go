@@ -6,7 +6,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
+
+	"github.com/daolinet/daolinet/reconciler/private"
 )
 
 // server serves the local API.
@@ -24,7 +25,7 @@ func listen(ctx context.Context, path string, a *api) (*server, error) {
 		c.Close()
 		return nil, fmt.Errorf("listen on %s: another daoli-hostd serves it", path)
 	}
-	ln, err := listenPrivate(path)
+	ln, err := private.Listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
@@ -34,33 +35,6 @@ func listen(ctx context.Context, path string, a *api) (*server, error) {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	go func() { s.served <- s.http.Serve(ln) }()
 	return s, nil
-}
-
-// listenPrivate binds in a directory that nobody else may enter, and moves the
-// socket to its place when it is closed to others, whatever the umask.
-func listenPrivate(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	private, err := os.MkdirTemp(filepath.Dir(path), ".s")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(private)
-	hidden := filepath.Join(private, "s")
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	ln.SetUnlinkOnClose(false) // it would unlink the hidden name
-	if err = os.Chmod(hidden, 0o600); err == nil {
-		err = os.Rename(hidden, path)
-	}
-	if err != nil {
-		ln.Close()
-		return nil, err
-	}
-	return ln, nil
 }
 
 // close takes the socket away when the requests under way are answered, which

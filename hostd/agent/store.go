@@ -14,6 +14,7 @@ import (
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/nic"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/private"
 )
 
 // hostState is what a host must know of itself after a restart.
@@ -133,30 +134,13 @@ func read(path string, v any) error {
 	return nil
 }
 
-func write(path string, v any) (err error) {
+func write(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-			err = fmt.Errorf("write state %s: %w", path, err)
-		}
-	}()
-	_, err = f.Write(append(b, '\n'))
-	if serr := f.Sync(); err == nil {
-		err = serr
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = private.WriteFile(path, append(b, '\n'))
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("write state %s: %w", path, err)
+	}
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/daolinet/daolinet/hostd/docker/plugin"
 	"github.com/daolinet/daolinet/hostd/systemd"
 	"github.com/daolinet/daolinet/hostd/uplink"
+	"github.com/daolinet/daolinet/reconciler/private"
 )
 
 // Defaults.
@@ -119,8 +120,11 @@ func (d *Docker) listen(ctx context.Context) (ln net.Listener, held bool, err er
 	defer tick.Stop()
 	for {
 		if _, err := os.Stat(d.cfg.Socket); err == nil {
-			ln, err = plugin.Listen(d.cfg.PluginSocket)
-			return ln, false, err
+			ln, err := private.Listen(d.cfg.PluginSocket)
+			if err != nil {
+				return nil, false, fmt.Errorf("listen for docker on %s: %w", d.cfg.PluginSocket, err)
+			}
+			return ln, false, nil
 		}
 		select {
 		case <-ctx.Done():

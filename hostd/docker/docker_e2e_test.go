@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/docker"
-	"github.com/daolinet/daolinet/hostd/docker/plugin"
 	"github.com/daolinet/daolinet/hostd/uplink"
+	"github.com/daolinet/daolinet/reconciler/private"
 	"github.com/daolinet/daolinet/testbed/netns"
 )
 
@@ -265,7 +265,7 @@ func TestContainers(t *testing.T) {
 		s.refused(0, `group "Web" is not allowed`, "bad", "acme-prod-web", "--label", "daoli.groups=Web")
 	})
 	s.part("have one way out, and Docker nothing on the host", func(s *site) {
-		before := s.picture()
+		before := s.settled()
 		c := s.run(0, "one", "acme-prod-web")
 		if links := strings.Count(s.exec(c, "ip", "-o", "link"), "\n") + 1; links != 2 {
 			s.t.Errorf("the container has %d interfaces; want lo and eth0", links)
@@ -394,6 +394,22 @@ func (s *site) picture() string {
 // anew with each daoli-hostd.
 var numbers = regexp.MustCompile(`^\d+: |@if\d+|link-netnsid \d+`)
 
+// settled is picture once the resolver's port is there whole, which daoli-hostd makes
+// beside all else when it starts.
+func (s *site) settled() (now string) {
+	s.t.Helper()
+	s.eventually("the resolver's port", func() error {
+		now = s.picture()
+		for _, part := range []string{"daoli-dns: <BROADCAST,MULTICAST,PROMISC,UP", "chain drop-daoli-dns"} {
+			if !strings.Contains(now, part) {
+				return fmt.Errorf("no %q in %s", part, now)
+			}
+		}
+		return nil
+	})
+	return now
+}
+
 func TestHostsDockerHasTheNetworksOfItsVPCs(t *testing.T) {
 	s := start(t, 1)
 	file := filepath.Join(s.Specs(), "tenants/acme/prod.yaml")
@@ -436,7 +452,7 @@ func TestWithoutAControllerContainersWaitAndSayWhy(t *testing.T) {
 	if err := s.ping(a, b, "acme-test-one"); err != nil {
 		t.Error(err)
 	}
-	before := s.picture()
+	before := s.settled()
 	if err := s.Controller.Process().Stop(s.ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -470,7 +486,7 @@ func TestWithoutAControllerContainersWaitAndSayWhy(t *testing.T) {
 // something answers Docker in its place, so that it learns of nothing.
 func TestEndpointsOfContainersThatEndedMeanwhileEnd(t *testing.T) {
 	s := start(t, 1)
-	before := s.picture()
+	before := s.settled()
 	s.run(0, "gone", "acme-test-one")
 	s.run(0, "stays", "acme-test-one")
 	s.Hosts[0].Hostd().Kill()
@@ -484,7 +500,7 @@ func TestEndpointsOfContainersThatEndedMeanwhileEnd(t *testing.T) {
 	s.awaitEndpoints("acme/test/stayed@h1")
 	s.do(0, "rm", "--force", "stayed")
 	s.awaitEndpoints()
-	if after := s.picture(); after != before {
+	if after := s.settled(); after != before {
 		t.Errorf("something is left behind:\n%s\nwas:\n%s", after, before)
 	}
 }
@@ -496,7 +512,7 @@ func deaf(t *testing.T, socket string) (stop func()) {
 	if err := os.Rename(socket, aside); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := plugin.Listen(socket)
+	ln, err := private.Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}

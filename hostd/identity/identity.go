@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/hostpb"
+	"github.com/daolinet/daolinet/reconciler/private"
 )
 
 // ErrNone says that the host has not joined.
@@ -209,7 +210,7 @@ func (i *Identity) save(c *current) error {
 		name string
 		text []byte
 	}{{caFile, ca}, {certFile, chain}, {keyFile, encode("PRIVATE KEY", der)}, {hostFile, append(a, '\n')}} {
-		if err := writeFile(filepath.Join(i.dir, f.name), f.text); err != nil {
+		if err := private.WriteFile(filepath.Join(i.dir, f.name), f.text); err != nil {
 			return fmt.Errorf("keep the identity: %w", err)
 		}
 	}
@@ -218,26 +219,6 @@ func (i *Identity) save(c *current) error {
 
 func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-}
-
-// writeFile replaces a file whole, or leaves it as it was. Only its owner may
-// read it (os.CreateTemp).
-func writeFile(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(b); err == nil {
-		err = tmp.Sync()
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	return err
 }
 
 // Leave deletes the identity in dir but for the key: by that the host may join

@@ -67,8 +67,8 @@ func (c *cache) get(now time.Time, k key) (a Answer, fresh, found bool) {
 			continue
 		}
 		e := el.Value.(*entry)
-		age := now.Sub(e.at)
-		if age < 0 || age > staleFor {
+		age := now.Sub(e.at) // less than 0: it came since the asker took the time
+		if age > staleFor {
 			l.remove(el)
 			continue
 		}

@@ -89,7 +89,7 @@ func (m *meanings) isAway(now time.Time) bool {
 	return now.Before(m.away)
 }
 
-// fly asks for a name, unless somebody does already.
+// fly asks for a name, unless somebody does already, or has since the caller looked.
 func (m *meanings) fly(k key) *flight {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -97,6 +97,11 @@ func (m *meanings) fly(k key) *flight {
 		return f
 	}
 	f := &flight{done: make(chan struct{})}
+	if a, fresh := m.known(time.Now(), k); fresh {
+		f.answer = a
+		close(f.done)
+		return f
+	}
 	if m.flights == nil {
 		m.flights = map[key]*flight{}
 	}

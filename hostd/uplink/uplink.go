@@ -28,9 +28,9 @@ import (
 // Timing and bounds of a stream.
 const (
 	firstWait   = 100 * time.Millisecond // before the second try
-	lastWait    = 5 * time.Second
-	connectWait = 5 * time.Second  // for a stream and the welcome on it
-	pingEvery   = 10 * time.Second // of a silent connection; gRPC takes no less
+	lastWait    = time.Second            // as Open vSwitch: who starts a container waits for 4 s
+	connectWait = 5 * time.Second        // for a stream and the welcome on it
+	pingEvery   = 10 * time.Second       // of a silent connection; gRPC takes no less
 	pingTimeout = 5 * time.Second
 	maxQueued   = 1024 // messages that wait to be sent
 )

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/daolinet/daolinet/reconciler/private"
 )
 
 // maxSocketPath is sun_path's size, less its NUL, in bytes.
@@ -21,9 +22,6 @@ func Listen(path string) (net.Listener, error) {
 		c.Close()
 		return nil, fmt.Errorf("listen on %s: another controller serves it", path)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make the socket's directory: %w", err)
-	}
 	if info, err := os.Lstat(path); err == nil {
 		if info.Mode().Type() != os.ModeSocket {
 			return nil, fmt.Errorf("listen on %s: something that is no socket is there", path)
@@ -32,29 +30,8 @@ func Listen(path string) (net.Listener, error) {
 			return nil, fmt.Errorf("remove the dead socket: %w", err)
 		}
 	}
-	return listenPrivate(path)
-}
-
-// listenPrivate binds in a directory that only the owner may enter, closes the
-// socket to others, and only then moves it to path: nobody else can connect in
-// between, whatever the umask.
-func listenPrivate(path string) (net.Listener, error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".s")
+	l, err := private.Listen(path)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
-	}
-	defer os.RemoveAll(dir)
-	hidden := filepath.Join(dir, "s")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
-	}
-	l.SetUnlinkOnClose(false) // it would unlink the hidden name
-	if err = os.Chmod(hidden, 0o600); err == nil {
-		err = os.Rename(hidden, path)
-	}
-	if err != nil {
-		l.Close()
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	return &listener{UnixListener: l, path: path}, nil

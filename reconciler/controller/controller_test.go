@@ -24,6 +24,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/gitsource"
 	"github.com/daolinet/daolinet/reconciler/ipam"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/private"
 	"github.com/daolinet/daolinet/testbed/world"
 )
 
@@ -115,7 +116,7 @@ func write(t *testing.T, dir, name, text string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeFile(path, []byte(text)); err != nil {
+	if err := private.WriteFile(path, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 }

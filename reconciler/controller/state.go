@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/private"
 )
 
 // nextEpoch counts the starts of this controller in its state directory, so
@@ -33,7 +34,7 @@ func nextEpoch(dir string) (uint16, error) {
 	if epoch == 0 {
 		epoch = 1
 	}
-	if err := writeFile(path, []byte(strconv.Itoa(int(epoch))+"\n")); err != nil {
+	if err := private.WriteFile(path, []byte(strconv.Itoa(int(epoch))+"\n")); err != nil {
 		return 0, fmt.Errorf("write the epoch: %w", err)
 	}
 	return epoch, nil
@@ -98,30 +99,11 @@ func (f *leaseFile) run(ctx context.Context) error {
 		case l := <-f.next:
 			b, err := json.MarshalIndent(l, "", "  ")
 			if err == nil {
-				err = writeFile(f.path, append(b, '\n'))
+				err = private.WriteFile(f.path, append(b, '\n'))
 			}
 			if err != nil {
 				return fmt.Errorf("write the leases: %w", err)
 			}
 		}
 	}
-}
-
-// writeFile replaces a file whole, or leaves it as it was.
-func writeFile(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(b); err == nil {
-		err = tmp.Sync()
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	return err
 }

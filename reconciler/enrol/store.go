@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/private"
 	"github.com/daolinet/daolinet/reconciler/trust"
 )
 
@@ -51,10 +52,10 @@ func createCA(dir string, now time.Time) (*trust.CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeFile(filepath.Join(dir, keyFile), key); err != nil {
+	if err := private.WriteFile(filepath.Join(dir, keyFile), key); err != nil {
 		return nil, fmt.Errorf("keep the CA's key: %w", err)
 	}
-	if err := writeFile(filepath.Join(dir, caFile), cert); err != nil {
+	if err := private.WriteFile(filepath.Join(dir, caFile), cert); err != nil {
 		return nil, fmt.Errorf("keep the CA: %w", err)
 	}
 	return ca, nil
@@ -84,30 +85,10 @@ func readState(dir string) (*trust.State, error) {
 func writeState(dir string, s *trust.State) error {
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err == nil {
-		err = writeFile(filepath.Join(dir, stateFile), append(b, '\n'))
+		err = private.WriteFile(filepath.Join(dir, stateFile), append(b, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("keep the registry of hosts: %w", err)
 	}
 	return nil
-}
-
-// writeFile replaces a file whole, or leaves it as it was. Only its owner may
-// read it (os.CreateTemp).
-func writeFile(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(b); err == nil {
-		err = tmp.Sync()
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	return err
 }

@@ -38,9 +38,6 @@ const (
 // maxNamed is how many branches an error names.
 const maxNamed = 10
 
-// ErrRewind says that a commit does not descend from the last one taken.
-var ErrRewind = errors.New("not a descendant")
-
 // fetchCommit brings the head of the branch and all that it descends from into the
 // repository, and returns it. It is nil if it is the one that is known.
 func fetchCommit(ctx context.Context, repo *git.Repository, q *Request) (*object.Commit, error) {
@@ -172,15 +169,9 @@ func follows(repo *git.Repository, q *Request, commit *object.Commit) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("commit %s of %s does %w from %s, which is in force: the branch was rewound; push what follows it, or allow it with --git-allow-rewind",
-		short(commit.Hash.String()), q.Ref, notDescend{}, short(q.Last))
+	return fmt.Errorf("commit %s of %s does not descend from %s, which is in force: the branch was rewound; push what follows it, or allow it with --git-allow-rewind",
+		short(commit.Hash.String()), q.Ref, short(q.Last))
 }
-
-// notDescend is ErrRewind in a sentence.
-type notDescend struct{}
-
-func (notDescend) Error() string        { return "not descend" }
-func (notDescend) Is(target error) bool { return target == ErrRewind }
 
 func short(hash string) string { return hash[:min(12, len(hash))] }
 

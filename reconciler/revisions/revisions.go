@@ -21,6 +21,7 @@ import (
 
 	"github.com/daolinet/daolinet/reconciler/gitrepo"
 	"github.com/daolinet/daolinet/reconciler/gitsource"
+	"github.com/daolinet/daolinet/reconciler/private"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
@@ -97,7 +98,7 @@ func (s *Store) Save(r gitsource.Revision, since time.Time) error {
 	records := append(s.records[max(0, len(s.records)+1-s.keep):len(s.records):len(s.records)], rec)
 	b, err := json.Marshal(records)
 	if err == nil {
-		err = writeFile(s.index(), b, true)
+		err = private.WriteFile(s.index(), b)
 	}
 	if err != nil {
 		return fmt.Errorf("write the store of revisions: %w", err)
@@ -132,7 +133,7 @@ func (s *Store) saveBlob(b stored) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	return writeFile(path, b.data, false)
+	return private.WriteFileUnsynced(path, b.data)
 }
 
 // collect removes the contents that no revision has.
@@ -218,24 +219,4 @@ func (s *Store) loadTree(files map[string]string) (gitsource.Files, error) {
 		out[name] = b
 	}
 	return out, nil
-}
-
-// writeFile leaves the old file or the new one, whatever happens to the process, and
-// if it is durable to the machine.
-func writeFile(path string, b []byte, durable bool) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err = f.Write(b); err == nil && durable {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }

@@ -91,7 +91,7 @@ var Table = map[string]Rule{
 		Why: "who is trusted is a function of state, time and what was shown; of hostpb it takes what names are and how they stand in certificates",
 	},
 	"reconciler/enrol": {
-		May: []string{"reconciler/trust", "hostd/hostpb"},
+		May: []string{"reconciler/private", "reconciler/trust", "hostd/hostpb"},
 		Why: "it keeps trust in files and stands before the ports; what hosts say once they are trusted is not its matter",
 	},
 	"reconciler/ofswitch": {
@@ -107,14 +107,18 @@ var Table = map[string]Rule{
 		Why: "it ends at an fs.FS; of spec it knows the limits, so that it reads no more than is loaded",
 	},
 	"reconciler/revisions": {
-		May: []string{"reconciler/spec", "reconciler/gitrepo", "reconciler/gitsource"},
+		May: []string{"reconciler/private", "reconciler/spec", "reconciler/gitrepo", "reconciler/gitsource"},
 		Why: "it keeps revisions as files; what they mean is others' matter",
+	},
+	"reconciler/private": {
+		Why: "files and sockets of both daemons; it knows nothing of what is in them",
 	},
 	"reconciler/hostlink": {
 		May: []string{"hostd/hostpb", "reconciler/inventory", "reconciler/spec", "reconciler/packet"},
 		Why: "it turns hosts' messages into inventory's reports and nothing else",
 	},
 	"reconciler/api": {
+		May: []string{"reconciler/private"},
 		Why: "daolictl links it: it must bring neither controller nor OPA along",
 	},
 	"reconciler/controller": {
@@ -150,7 +154,7 @@ var Table = map[string]Rule{
 		Why: "it speaks the contract with the controller",
 	},
 	"hostd/identity": {
-		May: []string{"hostd/hostpb"},
+		May: []string{"reconciler/private", "hostd/hostpb"},
 		Why: "a host's key and certificate depend on the contract and on nothing that uses them",
 	},
 	"hostd/doctor": {
@@ -164,7 +168,7 @@ var Table = map[string]Rule{
 		Why: "Docker's protocol and no more: what it means is its driver's matter",
 	},
 	"hostd/docker": {
-		May: []string{"hostd/docker/plugin", "hostd/systemd", "hostd/hostpb", "hostd/endpoint", "hostd/uplink"},
+		May: []string{"reconciler/private", "hostd/docker/plugin", "hostd/systemd", "hostd/hostpb", "hostd/endpoint", "hostd/uplink"},
 		Why: "it turns Docker's words into endpoints, by whatever Host it is given",
 	},
 	"hostd/names": {
@@ -175,8 +179,8 @@ var Table = map[string]Rule{
 		Why: "what speaks against joining is a matter of the host, not of what joins",
 	},
 	"hostd/agent": {
-		May: []string{"hostd/...", "reconciler/pipeline", "reconciler/openflow", "reconciler/packet"},
-		Why: "the loop of a host; beyond the pipeline the controller's packages stay on the controller",
+		May: []string{"reconciler/private", "hostd/...", "reconciler/pipeline", "reconciler/openflow", "reconciler/packet"},
+		Why: "the loop of a host; beyond the pipeline and plain leaves the controller's packages stay on the controller",
 	},
 	"hostd/internal/lab": {
 		Why: "namespaces and switches for tests of hostd's packages, whichever they are",

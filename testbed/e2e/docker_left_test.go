@@ -25,6 +25,21 @@ func (f *fabric) surroundings() map[string]string {
 		}
 		return nil
 	})
+	// daoli-hostd makes the resolver's port beside all else when it starts.
+	f.eventually("the resolver's ports", func() error {
+		for _, h := range f.Hosts {
+			links, err := h.Exec(f.ctx, "ip", "-o", "link")
+			rules, rerr := h.Exec(f.ctx, "nft", "list", "ruleset")
+			if err := errors.Join(err, rerr); err != nil {
+				return err
+			}
+			_, port, _ := strings.Cut(links, "daoli-dns@")
+			if flags, _, _ := strings.Cut(port, ">"); !strings.Contains(flags, "PROMISC") || !strings.Contains(rules, "drop-daoli-dns") {
+				return fmt.Errorf("not whole on %s: %s\n%s", h.Name, links, rules)
+			}
+		}
+		return nil
+	})
 	out := make(map[string]string)
 	for _, h := range f.Hosts {
 		for _, argv := range [][]string{{"iptables-save"}, {"nft", "list", "ruleset"}, {"ip", "-o", "link"}, {"ip", "-o", "addr"}, {"ip", "route", "show", "table", "all"}} {

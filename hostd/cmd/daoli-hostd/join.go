@@ -45,7 +45,7 @@ and started; elsewhere this process goes on as "daoli-hostd run".
 
 The token may also be in the environment, as DAOLI_TOKEN, or in a file.`,
 		Example: `  daoli-hostd join 172.31.250.1:7443 --token ID.SECRET --ca-hash sha256:...
-  daoli-hostd join 172.31.250.1:7443 --token-file /root/token --ca-hash sha256:... --uplink eth1`,
+  daoli-hostd join 172.31.250.1:7443 --token-file token --ca-hash sha256:... --uplink eth1`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runJoin(cmd, sys, &o, &j, args[0])

@@ -4,13 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -107,38 +103,4 @@ func FuzzEveryCallIsAnswered(f *testing.F) {
 			t.Errorf("%s %s = %s; want JSON", method, body, w.Body)
 		}
 	})
-}
-
-func TestSocketIsItsOwnersAndTakesTheOldOnesPlace(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "plugins", "daoli.sock")
-	old, err := plugin.Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Close()
-	ln, err := plugin.Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	if info, err := os.Stat(path); err != nil || info.Mode() != os.ModeSocket|0o600 {
-		t.Errorf("socket is %v, %v; want 0600", info.Mode(), err)
-	}
-	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
-		t.Errorf("beside it is %v, %v; want nothing", left, err)
-	}
-	go func() {
-		if c, err := ln.Accept(); err == nil {
-			_, _ = io.WriteString(c, "new")
-			c.Close()
-		}
-	}()
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if said, err := io.ReadAll(c); err != nil || string(said) != "new" {
-		t.Errorf("the socket answers %q, %v; want the new one", said, err)
-	}
 }
