@@ -11,8 +11,8 @@ import (
 // die: every stack sends others with more.
 const lowTTL = 32
 
-// Deliver returns, of a lane's path, the switch and the PacketOut that bring a lifted packet to the
-// end of its path. What an endpoint's port lifted is put out at the last switch,
+// Deliver returns the switch and the PacketOut that bring a lifted packet to the end
+// of its lane's path. What an endpoint's port lifted is put out at the last switch,
 // behind that switch's flows on the same connection: put out at the first it
 // would often overtake them. What an uplink lifted meets the flow that it missed.
 // A packet that may not live to see its end goes the whole way, so that routers
@@ -62,11 +62,10 @@ func Deliver(d *session.Delivery, path *session.Path) (dpid uint64, out openflow
 	}
 }
 
-// Drop returns the flow that stands for a denial for DenyTimeout seconds, one of
-// all ports for ScanTimeout. It
-// lies below the session flows, so that it cannot cut what they carry; of TCP it
-// takes only what opens, since other segments may be of a session that the
-// switch lost.
+// Drop returns the flow that stands for a denial for DenyTimeout seconds, one of all
+// ports for ScanTimeout. It lies below the session flows, so that it cannot cut what
+// they carry; of TCP it takes only what opens, since other segments may be of a
+// session that the switch lost.
 func Drop(d *session.Drop, cookie uint64) openflow.Flow {
 	h := &d.Request.Headers
 	m := openflow.Match{

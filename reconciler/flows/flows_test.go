@@ -127,7 +127,8 @@ func TestPipelineDocument(t *testing.T) {
 			b.WriteString("```\n")
 		}
 	}
-	section(&b, "A denied opener, for 10 s", nil, dropFlow(t))
+	section(&b, "A denied opener, for 10 s", nil, dropFlow(t, false))
+	section(&b, "Openers of a client that scans a server, for 1 s", nil, dropFlow(t, true))
 	const path = "PIPELINE.md"
 	if *update {
 		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
@@ -160,7 +161,7 @@ func section(b *strings.Builder, title string, meters []openflow.MeterMod, fs ..
 	b.WriteString("```\n")
 }
 
-func dropFlow(t *testing.T) openflow.Flow {
+func dropFlow(t *testing.T, allPorts bool) openflow.Flow {
 	t.Helper()
 	w := world.New()
 	snap := w.Snapshot()
@@ -169,7 +170,7 @@ func dropFlow(t *testing.T) openflow.Flow {
 		EthSrc: from.MAC, EthType: 0x800, Src: from.IP, Dst: openflow.AddrFrom32(0x0a010103), Proto: packet.TCP, SrcPort: 40000, DstPort: 22, Flags: packet.SYN,
 	}}
 	pol := w.Deny("r1", policy.Drop)
-	d := &session.Drop{ID: 9, Request: req, Result: admission.Decide(snap, pol, world.Start, req)}
+	d := &session.Drop{ID: 9, AllPorts: allPorts, Request: req, Result: admission.Decide(snap, pol, world.Start, req)}
 	return flows.Drop(d, pipeline.Cookie{Category: pipeline.CategoryDeny, Epoch: 1, Number: d.ID}.Bits())
 }
 
