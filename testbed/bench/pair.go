@@ -44,7 +44,8 @@ type bed struct {
 	dialler       *netns.Endpoint        // on h1, for TCP
 	near, far     *netns.Endpoint        // TCP servers on h1 and h2
 	ports         uint16                 // first port that no session had yet
-	reports       []inventory.HostReport // h1, h2
+	reports       []inventory.HostReport // h1, h2, without the flooder
+	flooder       *flooder
 }
 
 // newPair brings both up.
@@ -89,11 +90,17 @@ func newBed(ctx context.Context, binaries string) (*bed, error) {
 	if err = b.attachAll(ctx); err == nil {
 		b.reports, err = b.ask(ctx)
 	}
+	if err == nil {
+		b.flooder, err = newFlooder(ctx, b)
+	}
 	if err != nil {
 		return nil, errors.Join(err, tb.Close())
 	}
 	return b, nil
 }
+
+// Close takes the testbed down.
+func (b *bed) Close() error { return errors.Join(b.flooder.dev.Close(), b.Testbed.Close()) }
 
 func (b *bed) attachAll(ctx context.Context) error {
 	attach := func(host, name string, to *[]*netns.Endpoint) error {
