@@ -26,10 +26,10 @@ type flooder struct {
 func newFlooder(ctx context.Context, b *bed) (*flooder, error) {
 	var from, to *netns.Endpoint
 	for _, side := range []struct {
-		host, name string
-		to         **netns.Endpoint
-	}{{"h1", "flooder", &from}, {"h2", "flooded", &to}} {
-		ep, err := b.Attach(ctx, netns.EndpointSpec{Name: side.name, Host: side.host, VPC: tenant + "/" + vpc, Subnet: "web"})
+		host, name, subnet string
+		to                 **netns.Endpoint
+	}{{"h1", "flooder", "web", &from}, {"h2", "flooded", "flooded", &to}} {
+		ep, err := b.Attach(ctx, netns.EndpointSpec{Name: side.name, Host: side.host, VPC: tenant + "/" + vpc, Subnet: side.subnet})
 		if err != nil {
 			return nil, err
 		}

@@ -31,13 +31,13 @@ func oneTenant(rules ...string) fs.FS {
 kind: VPC
 metadata: {name: prod, tenant: bench}
 spec:
-  subnets: [{name: web, cidr: 10.1.0.0/16}]
-  default: same-subnet
+  subnets: [{name: web, cidr: 10.1.0.0/16}, {name: flooded, cidr: 10.2.0.0/24}]
+  default: same-vpc
   sessions: {tcp: service, udp: connection}
 `
 	if len(rules) > 0 {
 		text += "---\napiVersion: daoli.net/v1\nkind: SecurityGroup\nmetadata: {name: all, tenant: bench, vpc: prod}\n" +
-			"spec:\n  members: {subnets: [web]}\n  ingress:\n    - " + strings.Join(rules, "\n    - ") + "\n"
+			"spec:\n  members: {subnets: [web, flooded]}\n  ingress:\n    - " + strings.Join(rules, "\n    - ") + "\n"
 	}
 	return fstest.MapFS{
 		"tenants.yaml":            {Data: []byte("apiVersion: daoli.net/v1\nkind: Tenant\nmetadata: {name: bench}\nspec: {hosts: [\"*\"]}\n")},
