@@ -96,6 +96,7 @@ func measureScale(ctx context.Context, e *Env) ([]Value, error) {
 		hosts := fullHosts(scaleEndpoints)
 		before := heap()
 		c := newCore(pol, hosts)
+		c.wire = nil // what the switches were told is not the engine's
 		joined := heap()
 		if err := openSessions(c, hosts, sessions); err != nil {
 			return nil, err
