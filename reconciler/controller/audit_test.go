@@ -6,13 +6,16 @@ import (
 )
 
 func TestAuditTakesFewFlowsAtOnceAndAllOfThemInTime(t *testing.T) {
-	for _, flows := range []int{0, 100, 8_000, 40_000, 130_000} {
-		parts, every := auditPace(flows)
-		if parts&(parts-1) != 0 || flows/int(parts) > 2048 {
-			t.Errorf("%d flows: %d parts; want a power of two and at most 2048 flows in each", flows, parts)
+	for _, cookies := range []int{0, 100, 129, 2_000, 12_000, 130_000} {
+		parts, every := auditPace(cookies)
+		if parts&(parts-1) != 0 || parts > maxParts {
+			t.Errorf("%d cookies: %d parts; want a power of two, at most %d", cookies, parts, maxParts)
+		}
+		if most := max(fewCookies, cookiesOfPart, cookies/maxParts); cookies/int(parts) > most {
+			t.Errorf("%d cookies: %d parts; want at most %d in each", cookies, parts, most)
 		}
 		if all := every * time.Duration(parts); all < 19*pollEvery/20 || all > 5*pollEvery {
-			t.Errorf("%d flows: all within %s; want 2 to 10 s", flows, all)
+			t.Errorf("%d cookies: all within %s; want 2 to 10 s", cookies, all)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/hostlink"
@@ -87,55 +86,7 @@ func (c *Controller) follow(ctx context.Context, l *link) {
 	}
 	c.onLink(l, engine.SwitchUp{DPID: l.sw.DPID(), Flows: flows})
 	c.log.LogAttrs(ctx, slog.LevelInfo, "switch connected", c.switchAttr(l.sw.DPID()), slog.Int("flows", len(flows)))
-	c.audit(ctx, l, len(flows))
-}
-
-// audit has a switch's flows counted and audited, part by part, until ctx ends.
-// It holds some already.
-func (c *Controller) audit(ctx context.Context, l *link, held int) {
-	for {
-		parts, every := auditPace(held)
-		held = 0
-		tick := time.NewTicker(every)
-		for i := range parts {
-			select {
-			case <-ctx.Done():
-				tick.Stop()
-				return
-			case <-tick.C:
-			}
-			part := engine.Part{Index: i, Of: parts}
-			flows, err := l.sw.FlowStats(ctx, ofswitch.StatsFilter{Table: openflow.AllTables, Cookie: uint64(i), CookieMask: part.Mask()})
-			if err != nil {
-				tick.Stop()
-				return // its connection is ending, and SwitchDown says why
-			}
-			held += len(flows)
-			ev := engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows, Part: part}
-			// The next question is asked when this answer was looked at: then what it
-			// still lacks was sent before that question, and is no drift.
-			if err := c.ask(ctx, func() { c.stepOn(l, ev) }); err != nil {
-				tick.Stop()
-				return
-			}
-		}
-		tick.Stop()
-	}
-}
-
-// auditPace says in how many parts a switch with so many flows is audited, and
-// how long after one another: all of it every 2 s, or of very many flows every
-// 10 s, and never many at once, since neither the switch nor the engine answers
-// anything else meanwhile. Not in many parts either: for each, Open vSwitch looks at
-// all its flows (4 to 7 ms of its main thread for 40,000).
-func auditPace(flows int) (parts uint32, every time.Duration) {
-	const atOnce = 2048
-	parts = 1
-	for parts < 256 && flows > int(parts)*atOnce {
-		parts *= 2
-	}
-	all := min(max(pollEvery, time.Duration(flows)*250*time.Microsecond), 5*pollEvery)
-	return parts, all / time.Duration(parts)
+	c.audit(ctx, l)
 }
 
 // onLink feeds the engine an event of a switch, unless its connection was

@@ -34,6 +34,47 @@ type suspect struct {
 	cookie uint64
 }
 
+// scope is what an audit looks at. Two of one scope find the same differences.
+type scope struct {
+	part  Part
+	known bool
+}
+
+// Cookies returns the cookies of a part of what a connected switch should hold,
+// but for drops, which go by themselves within seconds: its peers' flows, its
+// endpoints', and those of the sessions that pass it, in no order.
+func (e *Engine) Cookies(dpid uint64, part Part) []uint64 {
+	h := e.snap.HostByDPID(dpid)
+	if h == nil {
+		return nil
+	}
+	var out []uint64
+	if part.has(0) {
+		out = append(out, e.cookie(pipeline.CategoryPeer, 0))
+	}
+	for _, ep := range e.snap.EndpointsOf(h) {
+		if part.has(uint64(ep.Port)) {
+			out = append(out, e.cookie(pipeline.CategoryEndpoint, ep.Port))
+		}
+	}
+	for s := range e.sessions.Part(part.Index, max(part.Of, 1)) {
+		if s.Passes(dpid) {
+			out = append(out, s.ID)
+		}
+	}
+	return out
+}
+
+// CookiesAtMost is a bound, at once, of how many cookies Cookies has for all of a
+// switch.
+func (e *Engine) CookiesAtMost(dpid uint64) int {
+	h := e.snap.HostByDPID(dpid)
+	if h == nil {
+		return 0
+	}
+	return 1 + len(e.snap.EndpointsOf(h)) + e.sessions.Len()
+}
+
 // audit compares a part of a switch's flows with what should be there. Hostd's own
 // flows are hostd's matter.
 type audit struct {
@@ -138,7 +179,8 @@ func (a *audit) rest(e *Engine, sw *switchState) {
 func (e *Engine) mendDrift(sw *switchState, a *audit) []Effect {
 	b := &openflow.Batch{DPID: a.DPID}
 	drift := make(map[DriftKind]*Drift)
-	before := sw.suspects[a.Part]
+	looked := scope{a.Part, a.Known}
+	before := sw.suspects[looked]
 	seen := make(map[suspect]bool, len(a.found))
 	var missing []openflow.Flow
 	for s, d := range a.found {
@@ -156,7 +198,7 @@ func (e *Engine) mendDrift(sw *switchState, a *audit) []Effect {
 		}
 		note(drift, a.DPID, s.kind, shown.String())
 	}
-	sw.suspects[a.Part] = seen
+	sw.suspects[looked] = seen
 	if len(drift) == 0 {
 		return nil
 	}

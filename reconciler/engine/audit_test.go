@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,6 +104,77 @@ func (b *bench) held(dpid uint64) map[openflow.Key]openflow.Flow {
 		out[k] = f
 	}
 	return out
+}
+
+// TestCookiesAreThoseOfAllThatASwitchShouldHold: asking for them finds whatever is
+// missing or altered, and takes nothing for a stray.
+func TestCookiesAreThoseOfAllThatASwitchShouldHold(t *testing.T) {
+	b := busy(t)
+	known := func() []engine.Drift {
+		b.other = nil
+		for i := range uint32(8) {
+			part := engine.Part{Index: i, Of: 8}
+			ev := engine.FlowsCounted{DPID: 1, Part: part, Known: true}
+			cookies := b.e.Cookies(1, part)
+			for _, f := range b.stats(1) {
+				if slices.Contains(cookies, f.Cookie) {
+					ev.Flows = append(ev.Flows, f)
+				}
+			}
+			b.step(ev)
+		}
+		var out []engine.Drift
+		for _, ef := range b.other {
+			if d, ok := ef.(engine.Drift); ok {
+				d.First = ""
+				out = append(out, d)
+			}
+		}
+		return out
+	}
+	all := b.e.Cookies(1, engine.Part{})
+	if n := b.e.CookiesAtMost(1); len(all) == 0 || n < len(all) {
+		t.Errorf("%d cookies; want some, %d at most", len(all), n)
+	}
+	for _, f := range b.tables[1] {
+		if c := pipeline.ParseCookie(f.Cookie).Category; c != pipeline.CategoryDeny && !slices.Contains(all, f.Cookie) {
+			t.Errorf("nobody asks for %s", &f)
+		}
+	}
+	want := b.held(1)
+	if d := append(known(), known()...); len(d) > 0 {
+		t.Fatalf("drift of a switch in order = %+v; want none", d)
+	}
+	n := 0
+	for k, f := range want {
+		c := pipeline.ParseCookie(f.Cookie).Category
+		if c == pipeline.CategoryDeny {
+			continue
+		}
+		if n++; n%2 == 0 {
+			delete(b.tables[1], k)
+			continue
+		}
+		f.Actions = openflow.ActionList(openflow.Output(99))
+		b.tables[1][k] = f
+	}
+	if d := known(); len(d) > 0 {
+		t.Errorf("first audit = %+v; want nothing yet", d)
+	}
+	b.audit(1) // of all flows; it is no second look
+	got := 0
+	for _, d := range known() {
+		got += d.Count
+	}
+	if got != n {
+		t.Errorf("%d flows were mended; want %d", got, n)
+	}
+	if diff := cmp.Diff(want, b.held(1)); diff != "" {
+		t.Errorf("flows (-before +after):\n%s", diff)
+	}
+	if all := b.e.Cookies(99, engine.Part{}); len(all) > 0 || b.e.CookiesAtMost(99) > 0 {
+		t.Errorf("cookies of a switch that nobody knows = %v; want none", all)
+	}
 }
 
 // TestHostdsFlowsAreNotTheControllersMatter.

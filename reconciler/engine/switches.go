@@ -23,8 +23,8 @@ type switchState struct {
 	byCookie map[uint64][]openflow.FlowStats
 	since    time.Time // of the comparison
 	compared bool
-	suspects map[Part]map[suspect]bool // what the last audit found
-	resync   uint64                    // token of the last batch that makes it hold what it should
+	suspects map[scope]map[suspect]bool // what the last audit found
+	resync   uint64                     // token of the last batch that makes it hold what it should
 }
 
 // waiter is who wants to know that a batch is done.
@@ -40,7 +40,7 @@ type waiter struct {
 // switchUp takes a switch that finished its handshake.
 func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
 	out := e.switchDown(now, ev.DPID) // if this connection takes an older one's place
-	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), suspects: make(map[Part]map[suspect]bool), held: ev.Flows}
+	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), suspects: make(map[scope]map[suspect]bool), held: ev.Flows}
 	e.sessions.Step(now, session.SwitchLost{DPID: ev.DPID})
 	out = append(out, e.resync(now, ev.DPID)...)
 	if !e.switches[ev.DPID].compared {

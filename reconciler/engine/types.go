@@ -119,11 +119,14 @@ type FlowsCounted struct {
 	DPID  uint64
 	Flows []openflow.FlowStats
 	Part  Part
+	// Known says that Flows are only those with the cookies that Engine.Cookies
+	// named: what nothing explains doesn't show.
+	Known bool
 }
 
 // Part is the flows whose cookies, divided by Of, a power of two up to
-// session.Shares, leave Index; the zero Part is all flows. A switch is counted and audited in parts, so that no
-// step is long and packets are answered in between.
+// session.Shares, leave Index; the zero Part is all flows. A switch is counted and
+// audited in parts, so that no step is long and packets are answered in between.
 type Part struct{ Index, Of uint32 }
 
 func (p Part) has(cookie uint64) bool { return p.Of == 0 || uint32(cookie)&(p.Of-1) == p.Index }
@@ -140,7 +143,7 @@ func (p Part) Mask() uint64 {
 func (ev FlowsCounted) Split(n uint32) []FlowsCounted {
 	out := make([]FlowsCounted, n)
 	for i := range out {
-		out[i] = FlowsCounted{DPID: ev.DPID, Part: Part{uint32(i), n}}
+		out[i] = FlowsCounted{DPID: ev.DPID, Part: Part{uint32(i), n}, Known: ev.Known}
 	}
 	for _, f := range ev.Flows {
 		p := &out[uint32(f.Cookie)&(n-1)]

@@ -117,7 +117,7 @@ func (s *Switch) refused(e *openflow.ErrorMessage) {
 	r := s.takeStatsLocked(e.Xid)
 	s.mu.Unlock()
 	if r != nil {
-		r.done <- e
+		r.answered(e)
 	}
 	if b != nil || r != nil {
 		return

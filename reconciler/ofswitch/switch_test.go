@@ -291,6 +291,47 @@ func TestFlowStatsJoinsTheParts(t *testing.T) {
 	}
 }
 
+// TestFlowStatsOfManyFiltersIsAllTheirAnswers, whose parts may come mixed; an error
+// in one ends it, and leaves the connection in order.
+func TestFlowStatsOfManyFiltersIsAllTheirAnswers(t *testing.T) {
+	_, p, sw := connected(t, ofswitch.Config{})
+	filters := []ofswitch.StatsFilter{{Cookie: 1, CookieMask: ^uint64(0)}, {Cookie: 2, CookieMask: ^uint64(0)}, {Cookie: 3, CookieMask: ^uint64(0)}}
+	asked := func() (xids [3]uint32) {
+		for i, f := range filters {
+			h, m := p.want(of.TypeMultipartRequest)
+			if want := of.AppendFlowStatsRequest(nil, h.Xid, f); !bytes.Equal(m, want) {
+				t.Errorf("request %d is %x; want %x", i, m, want)
+			}
+			xids[i] = h.Xid
+		}
+		return xids
+	}
+	go func() {
+		x := asked()
+		p.write(statsReply(x[1], true, 2))
+		p.write(statsReply(x[0], false, 1))
+		p.write(statsReply(x[1], false, 2))
+		p.write(statsReply(x[2], false)) // which has none
+		x = asked()
+		p.write(statsReply(x[0], false, 1))
+		p.write(errorMessage(x[1], 1, 5))
+		p.write(errorMessage(x[2], 1, 5))
+		x = asked()
+		for _, xid := range x {
+			p.write(statsReply(xid, false, 7))
+		}
+	}()
+	for i, want := range []int{3, -1, 3} {
+		flows, err := sw.FlowStats(t.Context(), filters...)
+		if (err != nil) != (want < 0) || err == nil && len(flows) != want {
+			t.Errorf("FlowStats %d = %+v, %v; want %d flows, or an error for -1", i, flows, err, want)
+		}
+	}
+	if flows, err := sw.FlowStats(t.Context()); err != nil || flows != nil {
+		t.Errorf("FlowStats of nothing = %+v, %v; want nothing", flows, err)
+	}
+}
+
 func TestFlowStatsEndsWithoutAnAnswer(t *testing.T) {
 	_, p, sw := connected(t, ofswitch.Config{})
 	for _, c := range []struct {

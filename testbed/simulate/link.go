@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
@@ -77,6 +78,7 @@ type ofConn struct {
 	wireUp
 	lifted  lane // PacketIns have a queue of their own in the controller
 	known   bool // the engine had its SwitchUp
+	exact   bool // the last question was of cookies
 	pending int  // messages to the switch that are under way
 	awaited int  // confirmations that the engine waits for
 	version int  // of the world that the engine told the switch last
@@ -95,7 +97,7 @@ func (h *host) connect() {
 			old.replaced()
 		}
 		h.ctl.links[h.sw.DPID] = l
-		l.ask(func(flows []openflow.FlowStats) {
+		l.ask(nil, func(flows []openflow.FlowStats) {
 			l.known = true
 			h.ctl.do(engine.SwitchUp{DPID: h.sw.DPID, Flows: flows})
 			l.poll()
@@ -106,20 +108,22 @@ func (h *host) connect() {
 	})
 }
 
-// ask has the switch list its flows.
-func (l *ofConn) ask(then func([]openflow.FlowStats)) {
+// ask has the switch list its flows: those of some cookies, or all.
+func (l *ofConn) ask(cookies []uint64, then func([]openflow.FlowStats)) {
 	l.tell(func() {
 		var flows []openflow.FlowStats
 		tinkered := l.host.tinkered
 		l.host.sw.Advance(l.now)
 		for f := range l.host.sw.Stats() {
-			flows = append(flows, f)
+			if cookies == nil || slices.Contains(cookies, f.Cookie) {
+				flows = append(flows, f)
+			}
 		}
 		l.toController(func() {
 			if l.ctl.links[l.host.sw.DPID] != l {
 				return
 			}
-			if tinkered == l.host.tinkered {
+			if tinkered == l.host.tinkered && cookies == nil {
 				l.host.audits = max(0, l.host.audits-1)
 			}
 			then(flows)
@@ -132,8 +136,12 @@ func (l *ofConn) poll() {
 		if l.cut || !l.ctl.up || l.ctl.life != l.life {
 			return
 		}
-		l.ask(func(flows []openflow.FlowStats) {
-			l.ctl.do(engine.FlowsCounted{DPID: l.host.sw.DPID, Flows: flows})
+		var cookies []uint64
+		if l.exact = !l.exact; l.exact {
+			cookies = l.ctl.engine.Cookies(l.host.sw.DPID, engine.Part{})
+		}
+		l.ask(cookies, func(flows []openflow.FlowStats) {
+			l.ctl.do(engine.FlowsCounted{DPID: l.host.sw.DPID, Flows: flows, Known: cookies != nil})
 		})
 		l.poll()
 	})

@@ -1,0 +1,149 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/ofswitch"
+	"github.com/daolinet/daolinet/reconciler/openflow"
+	"github.com/daolinet/daolinet/reconciler/session"
+)
+
+// A switch with few flows lists all of them each time. One with many is asked
+// cookie by cookie, which Open vSwitch has an index for: any other question has it
+// look at all its flows on its main thread (4 to 7 ms for 40,000), while packets
+// wait. Only what nothing explains is not found so, and looked for now and then.
+const (
+	fewCookies     = 128  // up to which all flows are listed: some 15 flows a cookie at most
+	cookiesOfPart  = 48   // about so many are asked for between two pauses
+	cookiesOfWrite = 8    // at once: 0.1 ms of the switch's main thread
+	flowsOfLook    = 4096 // about so many flows are listed by one look for strays
+
+	// lookShare is the part of its time that a switch may spend on looks: one in
+	// so many, but the next one comes within lookWithin.
+	lookShare  = 200
+	lookWithin = 5 * pollEvery
+)
+
+// audit has a switch's flows counted and audited, again and again, until ctx ends.
+func (c *Controller) audit(ctx context.Context, l *link) {
+	tick := time.NewTimer(pollEvery)
+	defer tick.Stop()
+	var strays lookout
+	for {
+		var cookies int
+		if c.ask(ctx, func() { cookies = c.engine.CookiesAtMost(l.sw.DPID()) }) != nil {
+			return
+		}
+		parts, every := auditPace(cookies)
+		tick.Reset(every)
+		for i := range parts {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				tick.Reset(every)
+			}
+			// An error says that the connection is ending, and SwitchDown says why.
+			if parts == 1 {
+				if c.list(ctx, l, engine.Part{Of: 1}) != nil {
+					return
+				}
+				continue
+			}
+			if c.count(ctx, l, engine.Part{Index: i, Of: parts}) != nil || strays.look(ctx, c, l, cookies) != nil {
+				return
+			}
+		}
+	}
+}
+
+// auditPace says in how many parts a switch with so many cookies is audited, and
+// how long after one another: all of it every 2 s, or of very many flows every
+// 10 s, and never many at once, since the engine answers nothing else meanwhile.
+func auditPace(cookies int) (parts uint32, every time.Duration) {
+	if cookies <= fewCookies {
+		return 1, pollEvery
+	}
+	parts = powerOfTwo(cookies / cookiesOfPart)
+	all := min(max(pollEvery, time.Duration(cookies)*time.Millisecond), 5*pollEvery)
+	return parts, all / time.Duration(parts)
+}
+
+// powerOfTwo is the lowest one that is n at least, of those that a Part has.
+func powerOfTwo(n int) uint32 {
+	p := uint32(1)
+	for p < maxParts && int(p) < n {
+		p *= 2
+	}
+	return p
+}
+
+// maxParts is how many parts there are at most.
+const maxParts = session.Shares
+
+// list has a part of all flows listed and audited, whatever their cookies.
+func (c *Controller) list(ctx context.Context, l *link, part engine.Part) error {
+	flows, err := l.sw.FlowStats(ctx, ofswitch.StatsFilter{Table: openflow.AllTables, Cookie: uint64(part.Index), CookieMask: part.Mask()})
+	if err != nil {
+		return err
+	}
+	return c.counted(ctx, l, engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows, Part: part})
+}
+
+// count has the flows of those cookies of a part listed and audited that the
+// switch should hold.
+func (c *Controller) count(ctx context.Context, l *link, part engine.Part) error {
+	ev := engine.FlowsCounted{DPID: l.sw.DPID(), Part: part, Known: true}
+	var cookies []uint64
+	if err := c.ask(ctx, func() { cookies = c.engine.Cookies(l.sw.DPID(), part) }); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(cookies, cookiesOfWrite) {
+		var ask [cookiesOfWrite]ofswitch.StatsFilter
+		for i, cookie := range some {
+			ask[i] = ofswitch.StatsFilter{Table: openflow.AllTables, Cookie: cookie, CookieMask: ^uint64(0)}
+		}
+		flows, err := l.sw.FlowStats(ctx, ask[:len(some)]...)
+		if err != nil {
+			return err
+		}
+		ev.Flows = append(ev.Flows, flows...)
+	}
+	return c.counted(ctx, l, ev)
+}
+
+// counted has the engine look at an answer. The next question is asked after that:
+// then what the answer still lacks was sent before the question, and is no drift.
+func (c *Controller) counted(ctx context.Context, l *link, ev engine.FlowsCounted) error {
+	return c.ask(ctx, func() { c.stepOn(l, ev) })
+}
+
+// lookout looks for flows that nothing explains, a part at a time, so rarely that
+// the switch hardly notices.
+type lookout struct {
+	next time.Time
+	part engine.Part
+}
+
+// look looks at the next part, if it is time, of a switch with so many cookies.
+func (o *lookout) look(ctx context.Context, c *Controller, l *link, cookies int) error {
+	began := time.Now()
+	if began.Before(o.next) {
+		return nil
+	}
+	if o.part.Index++; o.part.Index >= o.part.Of {
+		o.part = engine.Part{Of: lookParts(cookies)}
+	}
+	err := c.list(ctx, l, o.part)
+	o.next = time.Now().Add(min(lookShare*time.Since(began), lookWithin))
+	return err
+}
+
+// lookParts is in how many looks a switch with so many cookies is looked at.
+func lookParts(cookies int) uint32 {
+	const flowsOfCookie = 4
+	return powerOfTwo(cookies * flowsOfCookie / flowsOfLook)
+}
