@@ -79,7 +79,7 @@ func (e *Engine) CookiesAtMost(dpid uint64) int {
 // flows are hostd's matter.
 type audit struct {
 	FlowsCounted
-	byCookie map[uint64][]int // flows of sessions, by their place in Flows
+	byCookie map[uint64][]int // flows that may be wanted, by their place in Flows
 	known    []bool           // flows that are explained, likewise
 	found    map[suspect]discrepancy
 }
@@ -93,7 +93,7 @@ func newAudit(ev FlowsCounted) *audit {
 		found: make(map[suspect]discrepancy),
 	}
 	for i := range ev.Flows {
-		if c := ev.Flows[i].Cookie; pipeline.ParseCookie(c).Category == pipeline.CategorySession {
+		if c := ev.Flows[i].Cookie; ours(c) {
 			a.byCookie[c] = append(a.byCookie[c], i)
 		}
 	}
@@ -153,25 +153,22 @@ func (a *audit) compare(among []int, want *openflow.Flow) int {
 // rest compares what is no live session's: the flows of endpoints and peers, drops,
 // and what nothing explains.
 func (a *audit) rest(e *Engine, sw *switchState) {
-	want := e.fixed(a.DPID, a.Part).flows
+	for want := range e.fixedFlows(a.DPID, a.Part) {
+		among := a.byCookie[want[0].Cookie]
+		for i := range want {
+			a.compare(among, &want[i])
+		}
+	}
 	for i := range a.Flows {
 		f := &a.Flows[i]
 		c := pipeline.ParseCookie(f.Cookie)
-		w, wanted := want[f.Key()]
 		switch {
 		case a.known[i] || c.Category == pipeline.CategoryBase:
-		case wanted:
-			if delete(want, f.Key()); !asWanted(f, &w) {
-				a.found[suspect{DriftAltered, f.Key(), f.Cookie}] = discrepancy{f.Flow, w}
-			}
 		case c.Category == pipeline.CategoryDeny && e.sessions.Dropping(c.Number):
 		case sw.byCookie[f.Cookie] != nil:
 		default:
 			a.found[suspect{DriftStray, f.Key(), f.Cookie}] = discrepancy{held: f.Flow}
 		}
-	}
-	for k, w := range want {
-		a.found[suspect{DriftMissing, k, w.Cookie}] = discrepancy{want: w}
 	}
 }
 

@@ -160,32 +160,60 @@ func (e *Engine) fixed(dpid uint64, part Part) entries {
 	}
 	for _, ep := range e.snap.EndpointsOf(h) {
 		if part.has(uint64(ep.Port)) {
-			e.addEndpoint(&want, e.snap, ep)
+			want.add(e.endpoint(e.snap, ep))
 		}
 	}
 	return want
 }
 
+// fixedFlows yields the flows of fixed, those of one cookie together.
+func (e *Engine) fixedFlows(dpid uint64, part Part) func(yield func([]openflow.Flow) bool) {
+	return func(yield func([]openflow.Flow) bool) {
+		h := e.snap.HostByDPID(dpid)
+		if h == nil {
+			return
+		}
+		if part.has(0) {
+			if _, fs := e.peers(e.snap, h); !yield(fs) {
+				return
+			}
+		}
+		for _, ep := range e.snap.EndpointsOf(h) {
+			if !part.has(uint64(ep.Port)) {
+				continue
+			}
+			if _, fs := e.endpoint(e.snap, ep); !yield(fs) {
+				return
+			}
+		}
+	}
+}
+
 func (e *Engine) uplinkEntries(snap *inventory.Snapshot, h *inventory.Host) entries {
 	want := newEntries()
-	up := openflow.PortNo(h.Uplink.Port)
-	want.groups[pipeline.GroupNextHop] = pipeline.NextHop(up, openflow.MAC(h.Uplink.MAC), openflow.MAC(h.Uplink.NextHopMAC))
-	want.add(pipeline.Peers(pipeline.PeersConfig{
-		Uplink: up, Addr: h.Uplink.Addr.Addr(), Wire: e.cfg.Wire, Ranges: snap.UnderlayRanges(), Cookie: e.cookie(pipeline.CategoryPeer, 0),
-	}))
+	want.groups[pipeline.GroupNextHop] = pipeline.NextHop(openflow.PortNo(h.Uplink.Port), openflow.MAC(h.Uplink.MAC), openflow.MAC(h.Uplink.NextHopMAC))
+	want.add(e.peers(snap, h))
 	return want
 }
 
-func (e *Engine) addEndpoint(want *entries, snap *inventory.Snapshot, ep *inventory.Endpoint) {
+// peers are what lifts wire packets of a host's peers.
+func (e *Engine) peers(snap *inventory.Snapshot, h *inventory.Host) ([]openflow.MeterMod, []openflow.Flow) {
+	return pipeline.Peers(pipeline.PeersConfig{
+		Uplink: openflow.PortNo(h.Uplink.Port), Addr: h.Uplink.Addr.Addr(), Wire: e.cfg.Wire, Ranges: snap.UnderlayRanges(),
+		Cookie: e.cookie(pipeline.CategoryPeer, 0),
+	})
+}
+
+// endpoint is what an endpoint needs on its switch.
+func (e *Engine) endpoint(snap *inventory.Snapshot, ep *inventory.Endpoint) ([]openflow.MeterMod, []openflow.Flow) {
 	cookie := e.cookie(pipeline.CategoryEndpoint, ep.Port)
-	m, fs := pipeline.Endpoint(pipeline.EndpointConfig{
+	lift, fs := pipeline.Endpoint(pipeline.EndpointConfig{
 		Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP, Cookie: cookie,
 	})
-	want.add([]openflow.MeterMod{m}, fs)
-	m, fs = pipeline.Names(pipeline.NamesConfig{
+	ask, names := pipeline.Names(pipeline.NamesConfig{
 		Port: openflow.PortNo(ep.Port), MAC: openflow.MAC(ep.MAC), IP: ep.IP, Servers: snap.NameServers(ep), Cookie: cookie,
 	})
-	want.add([]openflow.MeterMod{m}, fs)
+	return []openflow.MeterMod{lift, ask}, append(fs, names...)
 }
 
 // syncEndpoints tells each connected switch how its fixed flows differ between
@@ -220,7 +248,7 @@ func (e *Engine) uplinkOf(snap *inventory.Snapshot, h *inventory.Host) entries {
 func (e *Engine) addChanged(to *entries, snap *inventory.Snapshot, h *inventory.Host, other *inventory.Snapshot) {
 	for _, ep := range snap.EndpointsOf(h) {
 		if other.EndpointAt(ep.Host.DPID, ep.Port) != ep {
-			e.addEndpoint(to, snap, ep)
+			to.add(e.endpoint(snap, ep))
 		}
 	}
 }
