@@ -16,27 +16,30 @@ import (
 // look at all its flows on its main thread (4 to 7 ms for 40,000), while packets
 // wait. Only what nothing explains is not found so, and looked for now and then.
 const (
-	fewCookies     = 128  // up to which all flows are listed: some 15 flows a cookie at most
+	fewCookies     = 128  // up to which all flows are listed,
+	fewFlows       = 512  // if they were so few last time: a cookie may have many
 	cookiesOfPart  = 48   // about so many are asked for between two pauses
 	cookiesOfWrite = 8    // at once: 0.1 ms of the switch's main thread
 	flowsOfLook    = 4096 // about so many flows are listed by one look for strays
 
 	// lookShare is the part of its time that a switch may spend on looks: one in
-	// so many, but the next one comes within lookWithin.
+	// so many, but all of it is looked at within lookWithin, however slow it is.
 	lookShare  = 200
-	lookWithin = 5 * pollEvery
+	lookWithin = time.Minute
 )
 
-// audit has a switch's flows counted and audited, again and again, until ctx ends.
-func (c *Controller) audit(ctx context.Context, l *link) {
+// audit has the flows of a switch that holds some already counted and audited, again
+// and again, until ctx ends.
+func (c *Controller) audit(ctx context.Context, l *link, held int) {
 	tick := time.NewTimer(pollEvery)
 	defer tick.Stop()
-	var strays lookout
+	strays := lookout{held: held}
 	for {
 		var cookies int
-		if c.ask(ctx, func() { cookies = c.engine.CookiesAtMost(l.sw.DPID()) }) != nil {
+		if c.ask(ctx, func() { cookies = c.engine.CookieCount(l.sw.DPID()) }) != nil {
 			return
 		}
+		few := cookies <= fewCookies && strays.held <= fewFlows
 		parts, every := auditPace(cookies)
 		tick.Reset(every)
 		for i := range parts {
@@ -47,8 +50,8 @@ func (c *Controller) audit(ctx context.Context, l *link) {
 				tick.Reset(every)
 			}
 			// An error says that the connection is ending, and SwitchDown says why.
-			if parts == 1 {
-				if c.list(ctx, l, engine.Part{Of: 1}) != nil {
+			if few {
+				if strays.lookAtAll(ctx, c, l) != nil {
 					return
 				}
 				continue
@@ -84,13 +87,14 @@ func powerOfTwo(n int) uint32 {
 // maxParts is how many parts there are at most.
 const maxParts = session.Shares
 
-// list has a part of all flows listed and audited, whatever their cookies.
-func (c *Controller) list(ctx context.Context, l *link, part engine.Part) error {
+// list has a part of all flows listed and audited, whatever their cookies, and says
+// how many they are.
+func (c *Controller) list(ctx context.Context, l *link, part engine.Part) (held int, err error) {
 	flows, err := l.sw.FlowStats(ctx, ofswitch.StatsFilter{Table: openflow.AllTables, Cookie: uint64(part.Index), CookieMask: part.Mask()})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return c.counted(ctx, l, engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows, Part: part})
+	return len(flows), c.counted(ctx, l, engine.FlowsCounted{DPID: l.sw.DPID(), Flows: flows, Part: part})
 }
 
 // count has the flows of those cookies of a part listed and audited that the
@@ -124,26 +128,64 @@ func (c *Controller) counted(ctx context.Context, l *link, ev engine.FlowsCounte
 // lookout looks for flows that nothing explains, a part at a time, so rarely that
 // the switch hardly notices.
 type lookout struct {
-	next time.Time
-	part engine.Part
+	next  time.Time
+	part  engine.Part
+	again bool // it was looked at twice
+	seen  int  // flows, in the parts before it
+	held  int  // flows that the switch held when it was looked at whole
 }
 
-// look looks at the next part, if it is time, of a switch with so many cookies.
+// lookAtAll looks at all of a switch with few flows.
+func (o *lookout) lookAtAll(ctx context.Context, c *Controller, l *link) error {
+	held, err := c.list(ctx, l, engine.Part{Of: 1})
+	*o = lookout{held: held}
+	return err
+}
+
+// look looks at the next part, if it is time, of a switch with so many cookies. One
+// where something was wrong is next itself, since it is mended when it is seen twice.
 func (o *lookout) look(ctx context.Context, c *Controller, l *link, cookies int) error {
 	began := time.Now()
 	if began.Before(o.next) {
 		return nil
 	}
-	if o.part.Index++; o.part.Index >= o.part.Of {
-		o.part = engine.Part{Of: lookParts(cookies)}
+	if o.part.Of == 0 {
+		o.part = engine.Part{Of: lookParts(cookies, o.held)}
 	}
-	err := c.list(ctx, l, o.part)
-	o.next = time.Now().Add(min(lookShare*time.Since(began), lookWithin))
-	return err
+	held, err := c.list(ctx, l, o.part)
+	if err != nil {
+		return err
+	}
+	o.next = time.Now().Add(lookPause(time.Since(began), o.part.Of))
+	suspected := false
+	if err := c.ask(ctx, func() { suspected = c.engine.Suspected(l.sw.DPID(), o.part) }); err != nil {
+		return err
+	}
+	o.looked(held, suspected)
+	return nil
 }
 
-// lookParts is in how many looks a switch with so many cookies is looked at.
-func lookParts(cookies int) uint32 {
+// looked takes the outcome of a look, and names the next part.
+func (o *lookout) looked(held int, suspected bool) {
+	if suspected && !o.again {
+		o.again = true
+		return
+	}
+	o.again = false
+	o.seen += held
+	if o.part.Index++; o.part.Index == o.part.Of {
+		o.part, o.held, o.seen = engine.Part{}, o.seen, 0
+	}
+}
+
+// lookPause is how long after a look that took so long the next one of so many is.
+func lookPause(took time.Duration, parts uint32) time.Duration {
+	return min(lookShare*took, lookWithin/time.Duration(parts))
+}
+
+// lookParts is in how many looks a switch with so many cookies is looked at, which
+// held so many flows last time: drops are among them, and strays.
+func lookParts(cookies, held int) uint32 {
 	const flowsOfCookie = 4
-	return powerOfTwo(cookies * flowsOfCookie / flowsOfLook)
+	return powerOfTwo(max(cookies*flowsOfCookie, held) / flowsOfLook)
 }

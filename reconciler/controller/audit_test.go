@@ -3,6 +3,8 @@ package controller
 import (
 	"testing"
 	"time"
+
+	"github.com/daolinet/daolinet/reconciler/engine"
 )
 
 func TestAuditTakesFewFlowsAtOnceAndAllOfThemInTime(t *testing.T) {
@@ -17,5 +19,56 @@ func TestAuditTakesFewFlowsAtOnceAndAllOfThemInTime(t *testing.T) {
 		if all := every * time.Duration(parts); all < 19*pollEvery/20 || all > 5*pollEvery {
 			t.Errorf("%d cookies: all within %s; want 2 to 10 s", cookies, all)
 		}
+	}
+}
+
+func TestLooksTakeLittleOfASwitchsTimeAndEndInAMinute(t *testing.T) {
+	for name, tt := range map[string]struct {
+		took  time.Duration
+		parts uint32
+		want  time.Duration
+	}{
+		"few flows":                 {time.Millisecond, 1, 200 * time.Millisecond},
+		"very many":                 {15 * time.Millisecond, 16, 3 * time.Second},
+		"very many on a busy host":  {time.Second, 16, lookWithin / 16},
+		"all at once, and it hangs": {time.Minute, 1, lookWithin},
+	} {
+		if got := lookPause(tt.took, tt.parts); got != tt.want {
+			t.Errorf("%s: the next look is %s after one of %s, one of %d; want %s", name, got, tt.took, tt.parts, tt.want)
+		}
+	}
+	for name, tt := range map[string]struct {
+		cookies, held int
+		want          uint32
+	}{
+		"it holds what it should":     {12_000, 40_000, 16},
+		"drops or strays beside that": {100, 40_000, 16},
+		"it is empty":                 {12_000, 0, 16},
+		"nothing":                     {1, 0, 1},
+	} {
+		if got := lookParts(tt.cookies, tt.held); got != tt.want {
+			t.Errorf("%s: looked at in %d parts; want %d", name, got, tt.want)
+		}
+	}
+}
+
+// TestPartWhereSomethingIsWrongIsLookedAtTwice, and not more often: a busy switch
+// always is about to change.
+func TestPartWhereSomethingIsWrongIsLookedAtTwice(t *testing.T) {
+	o := lookout{part: engine.Part{Of: 2}, held: 9}
+	for i, step := range []struct {
+		suspected bool
+		index     uint32 // of the next part
+		held      int
+	}{
+		{true, 0, 9}, {true, 1, 9}, {true, 1, 9}, {false, 0, 200},
+	} {
+		o.looked(100, step.suspected)
+		if o.part.Index != step.index || o.held != step.held {
+			t.Errorf("after look %d: part %d is next, %d flows are held; want %d, %d", i+1, o.part.Index, o.held, step.index, step.held)
+		}
+	}
+	if o.part != (engine.Part{}) {
+		t.Errorf("after the last part: %v; want a new division", o.part)
 	}
 }

@@ -227,7 +227,7 @@ func (b *backend) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
 	var out []api.Endpoint
 	err := c.ask(ctx, func() {
 		n := make(map[inventory.EndpointRef]int)
-		for _, s := range c.engine.Sessions().Sessions() {
+		for s := range c.engine.Sessions().All {
 			n[inventory.EndpointRef{VPC: s.Client.VPC, Name: s.Client.Name}]++
 			n[inventory.EndpointRef{VPC: s.Server.VPC, Name: s.Server.Name}]++
 		}
@@ -256,15 +256,9 @@ func (b *backend) Hosts(ctx context.Context) ([]api.Host, error) {
 				NextHop: h.Uplink.NextHop.String(), NextHopMAC: macText(h.Uplink.NextHopMAC), MTU: h.Uplink.MTU,
 				Connected: bridge, Reporting: stream, Endpoints: len(snap.EndpointsOf(h)),
 			}
-			for _, s := range c.engine.Sessions().Sessions() {
-				for range s.Lanes {
-					if s.Passes(h.DPID) {
-						a.Flows += 2
-					}
-				}
-				if s.Client.Host.Name == h.Name || s.Server.Host.Name == h.Name {
-					a.Sessions++
-				}
+			for s := range c.engine.Sessions().Passing(h.DPID, 0, 1) {
+				a.Sessions++
+				a.Flows += 2 * len(s.Lanes)
 			}
 			out = append(out, a)
 		}

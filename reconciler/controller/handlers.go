@@ -86,7 +86,7 @@ func (c *Controller) follow(ctx context.Context, l *link) {
 	}
 	c.onLink(l, engine.SwitchUp{DPID: l.sw.DPID(), Flows: flows})
 	c.log.LogAttrs(ctx, slog.LevelInfo, "switch connected", c.switchAttr(l.sw.DPID()), slog.Int("flows", len(flows)))
-	c.audit(ctx, l)
+	c.audit(ctx, l, len(flows))
 }
 
 // onLink feeds the engine an event of a switch, unless its connection was

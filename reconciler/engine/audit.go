@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+
 	"github.com/daolinet/daolinet/reconciler/flows"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -34,11 +36,15 @@ type suspect struct {
 	cookie uint64
 }
 
-// scope is what an audit looks at. Two of one scope find the same differences.
+// scope is cookies that are always of one part, and how their flows were asked for.
+// Differences are compared with those of the same scope, so that it doesn't matter
+// in how many parts a switch is audited.
 type scope struct {
-	part  Part
+	share uint32 // cookies by what they leave, divided by session.Shares
 	known bool
 }
+
+func (a *audit) scopeOf(cookie uint64) scope { return scope{uint32(cookie) % session.Shares, a.Known} }
 
 // Cookies returns the cookies of a part of what a connected switch should hold,
 // but for drops, which go by themselves within seconds: its peers' flows, its
@@ -57,22 +63,19 @@ func (e *Engine) Cookies(dpid uint64, part Part) []uint64 {
 			out = append(out, e.cookie(pipeline.CategoryEndpoint, ep.Port))
 		}
 	}
-	for s := range e.sessions.Part(part.Index, max(part.Of, 1)) {
-		if s.Passes(dpid) {
-			out = append(out, s.ID)
-		}
+	for s := range e.sessions.Passing(dpid, part.Index, max(part.Of, 1)) {
+		out = append(out, s.ID)
 	}
 	return out
 }
 
-// CookiesAtMost is a bound, at once, of how many cookies Cookies has for all of a
-// switch.
-func (e *Engine) CookiesAtMost(dpid uint64) int {
+// CookieCount is how many cookies Cookies has for all of a switch, at once.
+func (e *Engine) CookieCount(dpid uint64) int {
 	h := e.snap.HostByDPID(dpid)
 	if h == nil {
 		return 0
 	}
-	return 1 + len(e.snap.EndpointsOf(h)) + e.sessions.Len()
+	return 1 + len(e.snap.EndpointsOf(h)) + e.sessions.PassingLen(dpid)
 }
 
 // audit compares a part of a switch's flows with what should be there. Hostd's own
@@ -176,12 +179,10 @@ func (a *audit) rest(e *Engine, sw *switchState) {
 func (e *Engine) mendDrift(sw *switchState, a *audit) []Effect {
 	b := &openflow.Batch{DPID: a.DPID}
 	drift := make(map[DriftKind]*Drift)
-	looked := scope{a.Part, a.Known}
-	before := sw.suspects[looked]
-	seen := make(map[suspect]bool, len(a.found))
+	before := sw.replaceSuspects(a)
 	var missing []openflow.Flow
 	for s, d := range a.found {
-		if seen[s] = true; !before[s] {
+		if !before[s] {
 			continue
 		}
 		shown := d.held
@@ -195,7 +196,6 @@ func (e *Engine) mendDrift(sw *switchState, a *audit) []Effect {
 		}
 		note(drift, a.DPID, s.kind, shown.String())
 	}
-	sw.suspects[looked] = seen
 	if len(drift) == 0 {
 		return nil
 	}
@@ -215,6 +215,40 @@ func (e *Engine) mendDrift(sw *switchState, a *audit) []Effect {
 		}
 	}
 	return out
+}
+
+// replaceSuspects remembers what an audit found, and returns what the one before
+// had found of the same cookies.
+func (sw *switchState) replaceSuspects(a *audit) (before map[suspect]bool) {
+	before = make(map[suspect]bool)
+	for i := a.Part.Index; i < session.Shares; i += max(a.Part.Of, 1) {
+		in := scope{i, a.Known}
+		maps.Copy(before, sw.suspects[in])
+		delete(sw.suspects, in)
+	}
+	for s := range a.found {
+		in := a.scopeOf(s.cookie)
+		if sw.suspects[in] == nil {
+			sw.suspects[in] = make(map[suspect]bool)
+		}
+		sw.suspects[in][s] = true
+	}
+	return before
+}
+
+// Suspected reports whether the last audit of a part that listed all flows, whatever
+// their cookies, found something wrong, which another look would mend.
+func (e *Engine) Suspected(dpid uint64, part Part) bool {
+	sw := e.switches[dpid]
+	if sw == nil {
+		return false
+	}
+	for in := range sw.suspects {
+		if !in.known && part.has(uint64(in.share)) {
+			return true
+		}
+	}
+	return false
 }
 
 // note adds a flow to the drift of its kind.

@@ -133,8 +133,8 @@ func TestCookiesAreThoseOfAllThatASwitchShouldHold(t *testing.T) {
 		return out
 	}
 	all := b.e.Cookies(1, engine.Part{})
-	if n := b.e.CookiesAtMost(1); len(all) == 0 || n < len(all) {
-		t.Errorf("%d cookies; want some, %d at most", len(all), n)
+	if n := b.e.CookieCount(1); len(all) == 0 || n != len(all) {
+		t.Errorf("%d cookies; want some, and %d", len(all), n)
 	}
 	for _, f := range b.tables[1] {
 		if c := pipeline.ParseCookie(f.Cookie).Category; c != pipeline.CategoryDeny && !slices.Contains(all, f.Cookie) {
@@ -172,8 +172,37 @@ func TestCookiesAreThoseOfAllThatASwitchShouldHold(t *testing.T) {
 	if diff := cmp.Diff(want, b.held(1)); diff != "" {
 		t.Errorf("flows (-before +after):\n%s", diff)
 	}
-	if all := b.e.Cookies(99, engine.Part{}); len(all) > 0 || b.e.CookiesAtMost(99) > 0 {
+	if all := b.e.Cookies(99, engine.Part{}); len(all) > 0 || b.e.CookieCount(99) > 0 {
 		t.Errorf("cookies of a switch that nobody knows = %v; want none", all)
+	}
+}
+
+// TestDriftIsSeenTwiceHoweverTheSwitchIsDivided: the number of parts changes with
+// that of its flows.
+func TestDriftIsSeenTwiceHoweverTheSwitchIsDivided(t *testing.T) {
+	b := busy(t)
+	want := b.held(1)
+	stray := openflow.Flow{Table: 2, Priority: 999, Cookie: 3, Actions: openflow.ActionList(openflow.Output(16))}
+	b.tables[1][stray.Key()] = stray
+	look := func(parts uint32) {
+		for _, ev := range (engine.FlowsCounted{DPID: 1, Flows: b.stats(1)}).Split(parts) {
+			b.step(ev)
+		}
+	}
+	of8 := engine.Part{Index: 3, Of: 8}
+	if look(4); !b.e.Suspected(1, engine.Part{}) || !b.e.Suspected(1, of8) || b.e.Suspected(1, engine.Part{Index: 2, Of: 8}) {
+		t.Error("what is suspected is not just the part of the stray flow")
+	}
+	look(8)
+	if diff := cmp.Diff(want, b.held(1)); diff != "" {
+		t.Errorf("flows after two audits in other parts (-before +after):\n%s", diff)
+	}
+	if look(1); b.e.Suspected(1, engine.Part{}) || b.e.Suspected(99, engine.Part{}) {
+		t.Error("a switch in order is suspected, or one that nobody knows")
+	}
+	b.tables[1][stray.Key()] = stray // once more: what was mended is forgotten
+	if look(2); b.tables[1][stray.Key()] != stray {
+		t.Error("a flow is mended that was seen once")
 	}
 }
 

@@ -23,7 +23,7 @@ type switchState struct {
 	byCookie map[uint64][]openflow.FlowStats
 	since    time.Time // of the comparison
 	compared bool
-	suspects map[scope]map[suspect]bool // what the last audit found
+	suspects map[scope]map[suspect]bool // what the last audits found
 	resync   uint64                     // token of the last batch that makes it hold what it should
 }
 
@@ -368,7 +368,7 @@ func (e *Engine) flowsCounted(now time.Time, ev FlowsCounted) []Effect {
 	}
 	a := newAudit(ev)
 	var out []Effect
-	for s := range e.sessions.Part(ev.Part.Index, max(ev.Part.Of, 1)) {
+	for s := range e.sessions.Passing(ev.DPID, ev.Part.Index, max(ev.Part.Of, 1)) {
 		for _, c := range a.session(s) {
 			out = append(out, e.step(now, c)...)
 		}

@@ -43,9 +43,10 @@ type Session struct {
 	high, low wireLabel     // 0: none yet
 	ended     bool          // no longer live; its labels may still be held
 
-	bySet map[PortSet]*Lane // of many lanes; nil: few
-	uses  [2]int            // lanes of each label: high, low
-	first firstLane
+	places [2]neighbours     // in the lists of the client's and of the server's switch
+	bySet  map[PortSet]*Lane // of many lanes; nil: few
+	uses   [2]int            // lanes of each label: high, low
+	first  firstLane
 }
 
 // firstLane is room for the first lane of a session and the list of it: most

@@ -117,7 +117,7 @@ type closing struct {
 // NewTable returns an empty table. Nothing is admitted before the first Revised.
 func NewTable(c Config) *Table {
 	return &Table{
-		cookies: c.Cookies,
+		cookies: c.Cookies, byID: newRegister(),
 		watched: make(map[*Session]bool), openings: make(map[couple]opening),
 		labels:  newLabels(labelRange{int(c.WireFirst), c.WireCount}),
 		closing: make(map[uint64]*closing), lost: make(map[uint64]bool), intruded: make(map[uint64]bool), disowned: make(map[uint64]bool), forbidden: newForbidden(),
@@ -173,10 +173,19 @@ func (t *Table) Len() int { return t.byID.n }
 // All yields the live sessions, in no order. The table must not step meanwhile.
 func (t *Table) All(yield func(*Session) bool) { t.byID.each(0, 1, yield) }
 
-// Part yields the live sessions whose cookies, divided by of, leave index, in no
-// order; of is a power of two up to Shares. The table must not step meanwhile.
-func (t *Table) Part(index, of uint32) func(yield func(*Session) bool) {
-	return func(yield func(*Session) bool) { t.byID.each(index, of, yield) }
+// Passing yields the live sessions that pass a switch and whose cookies, divided by
+// of, leave index, in no order; of is a power of two up to Shares. No session may be
+// opened or end meanwhile.
+func (t *Table) Passing(dpid uint64, index, of uint32) func(yield func(*Session) bool) {
+	return func(yield func(*Session) bool) { t.byID.eachPassing(dpid, index, of, yield) }
+}
+
+// PassingLen is the number of live sessions that pass a switch.
+func (t *Table) PassingLen(dpid uint64) int {
+	if p := t.byID.passing[dpid]; p != nil {
+		return p.n
+	}
+	return 0
 }
 
 // Sessions returns the live sessions by cookie.

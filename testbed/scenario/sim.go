@@ -365,28 +365,3 @@ func (s *Sim) Connect(c Connect, to netip.Addr) (Outcome, error) {
 	}
 	return OutcomeNoAnswer, nil
 }
-
-// How often the controller looks at the clock and at flows' counters.
-const (
-	tickEvery = 500 * time.Millisecond
-	pollEvery = 5 * time.Second
-)
-
-// Wait lets time pass as the controller sees it: ticks, and flow counters.
-func (s *Sim) Wait(d time.Duration) error {
-	for passed := time.Duration(0); passed < d; {
-		step := min(tickEvery, d-passed)
-		passed += step
-		s.net.Advance(step)
-		s.push(engine.Tick{})
-		if s.net.Now.UnixMilli()%pollEvery.Milliseconds() < step.Milliseconds() {
-			for _, h := range s.net.Hosts() {
-				s.push(engine.FlowsCounted{DPID: h.Switch.DPID, Flows: h.Switch.Dump()})
-			}
-		}
-		if err := s.settle(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
