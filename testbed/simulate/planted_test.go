@@ -19,7 +19,7 @@ func TestPlantedBugIsFound(t *testing.T) {
 		"a lost barrier":                       {simulate.BugLostBarrier, []simulate.Rule{simulate.RuleAck}},
 		"a stale decision is installed":        {simulate.BugStaleDecision, []simulate.Rule{simulate.RuleSession, simulate.RuleDelivery}},
 		"a wire port is released early":        {simulate.BugEarlyRelease, []simulate.Rule{simulate.RuleLabel, simulate.RuleDelivery}},
-		"an adoption trusts the cookie only":   {simulate.BugCookieOnly, []simulate.Rule{simulate.RuleFlows, simulate.RuleDelivery}},
+		"an adoption trusts the cookie only":   {simulate.BugCookieOnly, []simulate.Rule{simulate.RuleFlows, simulate.RuleDelivery, simulate.RuleRest}},
 		"a reply flow takes packets that open": {simulate.BugReplyOpens, []simulate.Rule{simulate.RuleDelivery}},
 	} {
 		t.Run(name, func(t *testing.T) {
