@@ -20,7 +20,7 @@ const (
 	fewFlows       = 512  // if they were so few last time: a cookie may have many
 	cookiesOfPart  = 48   // about so many are asked for between two pauses
 	cookiesOfWrite = 8    // at once: 0.1 ms of the switch's main thread
-	flowsOfLook    = 4096 // about so many flows are listed by one look for strays
+	flowsOfLook    = 2048 // about so many flows are listed by one look for strays
 
 	// lookShare is the part of its time that a switch may spend on looks: one in
 	// so many, but all of it is looked at within lookWithin, however slow it is.

@@ -41,9 +41,9 @@ func TestLooksTakeLittleOfASwitchsTimeAndEndInAMinute(t *testing.T) {
 		cookies, held int
 		want          uint32
 	}{
-		"it holds what it should":     {12_000, 40_000, 16},
-		"drops or strays beside that": {100, 40_000, 16},
-		"it is empty":                 {12_000, 0, 16},
+		"it holds what it should":     {12_000, 40_000, 32},
+		"drops or strays beside that": {100, 40_000, 32},
+		"it is empty":                 {12_000, 0, 32},
 		"nothing":                     {1, 0, 1},
 	} {
 		if got := lookParts(tt.cookies, tt.held); got != tt.want {
