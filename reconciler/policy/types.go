@@ -52,6 +52,7 @@ const (
 	ReasonProtocol        Reason = "protocol"
 	ReasonQuota           Reason = "quota"
 	ReasonScan            Reason = "scan" // too many new sessions at once to one server
+	ReasonKilled          Reason = "killed" // of a connection that somebody ended
 	ReasonWirePorts       Reason = "wire-ports-exhausted"
 	ReasonUnsupported     Reason = "unsupported"
 	ReasonLink            Reason = "link"

@@ -13,7 +13,7 @@ import (
 // maxForbidden bounds how many forbidden keys are remembered.
 const maxForbidden = 1 << 16
 
-// forbidden remembers the keys of TCP sessions that a revision cut. Their
+// forbidden remembers the keys of TCP sessions that a revision cut, or somebody. Their
 // connections still live in the endpoints, whose next packets, without SYN,
 // look like those of a session that the switches lost; and such a packet may
 // pass as a reply of the opposite session. One that belongs to a forbidden key
@@ -27,6 +27,8 @@ type forbidden struct {
 	until map[Key]time.Time
 	order []Key // as they came; may hold keys that are no longer in until
 	seen  map[sight]Key
+
+	killed map[Key]bool // those of until that are over whatever the policy says
 }
 
 // sight is what the packets of one end of a connection show of its session. Two
@@ -47,7 +49,7 @@ func (k Key) sights() [2]sight {
 }
 
 func newForbidden() *forbidden {
-	return &forbidden{until: make(map[Key]time.Time), seen: make(map[sight]Key)}
+	return &forbidden{until: make(map[Key]time.Time), seen: make(map[sight]Key), killed: make(map[Key]bool)}
 }
 
 func (f *forbidden) add(now time.Time, k Key, age time.Duration) {
@@ -55,6 +57,7 @@ func (f *forbidden) add(now time.Time, k Key, age time.Duration) {
 		f.order = append(f.order, k)
 	}
 	f.until[k] = now.Add(age)
+	delete(f.killed, k)
 	for _, v := range k.sights() {
 		f.seen[v] = k
 	}
@@ -66,6 +69,7 @@ func (f *forbidden) add(now time.Time, k Key, age time.Duration) {
 
 func (f *forbidden) remove(k Key) {
 	delete(f.until, k)
+	delete(f.killed, k)
 	for _, v := range k.sights() {
 		if f.seen[v] == k {
 			delete(f.seen, v)
@@ -116,9 +120,12 @@ func (t *Table) ofCutSession(now time.Time, src *inventory.Endpoint, p *Packet) 
 		return nil, false
 	}
 	d := admission.Between(t.pol, now, client, server, packet.TCP, k.Port)
-	if d.Verdict == policy.Allow {
+	if d.Verdict == policy.Allow && !t.forbidden.killed[k] {
 		t.forbidden.remove(k)
 		return nil, false
+	}
+	if d.Verdict == policy.Allow {
+		d = policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonKilled, Revision: d.Revision}
 	}
 	r := admission.Result{Decision: d, Client: client, Server: server, Proto: packet.TCP, Port: k.Port}
 	return []Effect{Denied{Packet: p, Result: r, Cut: true}}, true

@@ -284,6 +284,7 @@ func (t *Table) shared(d policy.Decision) *policy.Decision {
 func (t *Table) enter(s *Session) {
 	t.clientOf(s.Client).sessions[s.service()] = s
 	t.byID.put(s)
+	t.pardon(s)
 	t.watch(s)
 	t.tenantOf(s.Client).sessions++
 }

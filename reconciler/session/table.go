@@ -137,6 +137,8 @@ func (t *Table) Step(now time.Time, ev Event) []Effect {
 		return t.revised(now, ev)
 	case Confirmed:
 		t.confirmed(now, ev.DPID, func(token uint64) bool { return token == ev.Token })
+	case Killed:
+		return t.kill(now, ev.ID)
 	case SwitchLost:
 		t.lost[ev.DPID] = true
 	case Resynced:
