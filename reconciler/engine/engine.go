@@ -37,7 +37,8 @@ type Engine struct {
 	spare     spare
 	room      [2]*openflow.Batch // of what install sends: sessions have two hops at most
 	lifted    session.Packet     // by the PacketIn of this Step
-	count     Counters           // but for those below
+	cuts      receipts
+	count     Counters // but for those below
 	outcomes  tally[Outcome]
 	reasons   tally[policy.Reason]
 }
@@ -58,7 +59,7 @@ func New(c Config) *Engine {
 		hosts:    make(map[string]*host), refused: make(map[string][]inventory.Refusal),
 		leases: c.Leases, holds: make(holds), switches: make(map[uint64]*switchState),
 		compared: make(map[uint64]bool), redraws: make(map[uint64]*redrawing),
-		count: Counters{Drift: make(map[DriftKind]uint64)},
+		cuts: newReceipts(), count: Counters{Drift: make(map[DriftKind]uint64)},
 	}
 	if e.leases == nil {
 		e.leases = make(Leases)
@@ -69,6 +70,13 @@ func New(c Config) *Engine {
 
 // Step takes one event and returns what is to be done, in that order.
 func (e *Engine) Step(now time.Time, ev Event) []Effect {
+	e.cuts.begin(ev)
+	out := e.handle(now, ev)
+	e.cuts.finish()
+	return out
+}
+
+func (e *Engine) handle(now time.Time, ev Event) []Effect {
 	switch ev := ev.(type) {
 	case RevisionLoaded:
 		return e.revisionLoaded(now, ev.Policy)
@@ -83,6 +91,8 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 		return nil
 	case HostRevoked:
 		return e.hostRevoked(now, ev.Host)
+	case SessionKilled:
+		return e.step(now, session.Killed{ID: ev.ID})
 	case LeaseAsked:
 		return e.leaseAsked(now, ev)
 	case LeaseReleased:

@@ -28,9 +28,9 @@ func (e *Engine) perform(now time.Time, ef session.Effect) []Effect {
 		dpid, out := flows.Deliver(&ef.Delivery, &path)
 		return e.send(&openflow.Batch{DPID: dpid, Packets: []openflow.PacketOut{out}})
 	case session.Remove:
-		return e.remove(ef)
+		return e.remove(now, ef)
 	case session.Redraw:
-		return e.redraw(ef)
+		return e.redraw(now, ef)
 	case session.RemoveLane:
 		return e.removeLane(ef)
 	case session.InstallDrop:
@@ -89,17 +89,25 @@ func (e *Engine) removeLane(ef session.RemoveLane) []Effect {
 }
 
 // remove deletes a session's flows on all its hops at once.
-func (e *Engine) remove(ef session.Remove) []Effect {
-	out := append(e.deleteSession(ef.Session, ef.Token), e.redrawEnd(ef.Session)...)
+func (e *Engine) remove(now time.Time, ef session.Remove) []Effect {
+	r := e.receiptOf(now, ef.Why)
+	if r != nil {
+		e.cuts.add(r, ef.Session, ef.Why)
+	}
+	out := append(e.deleteSession(now, ef.Session, ef.Token, r), e.redrawEnd(now, ef.Session, r)...)
 	return append(out, SessionEnded{ef.Session, ef.Why})
 }
 
-// deleteSession deletes all flows of a session; each hop's barrier confirms token.
-func (e *Engine) deleteSession(s *session.Session, token uint64) []Effect {
+// deleteSession deletes all flows of a session; each hop's barrier confirms token,
+// and the hop in r, unless that is nil.
+func (e *Engine) deleteSession(now time.Time, s *session.Session, token uint64, r *Receipt) []Effect {
 	var bs batches
 	if len(s.Lanes) > 0 {
 		for _, h := range s.Hops {
 			bs.at(h.DPID)
+			if r != nil {
+				e.cuts.sending(now, r, h, e.switches[h.DPID] != nil)
+			}
 		}
 	}
 	var out []Effect
@@ -109,7 +117,7 @@ func (e *Engine) deleteSession(s *session.Session, token uint64) []Effect {
 		if sw := e.switches[b.DPID]; sw != nil {
 			e.lastToken++
 			b.Token = e.lastToken
-			sw.waiting[b.Token] = waiter{session: token}
+			sw.waiting[b.Token] = waiter{session: token, receipt: r}
 		} // else its next SwitchUp removes what is not of a live session
 		out = append(out, e.send(b)...)
 	}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/daolinet/daolinet/reconciler/flows"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/session"
@@ -15,7 +17,7 @@ type redrawing struct {
 
 // redraw begins with the flows that replace none: those that take packets from
 // the wire, and guards.
-func (e *Engine) redraw(ef session.Redraw) []Effect {
+func (e *Engine) redraw(now time.Time, ef session.Redraw) []Effect {
 	old := make(map[uint64]map[openflow.Key]bool)
 	for _, l := range ef.Old.Lanes {
 		hops := flows.ForLane(ef.Old, l)
@@ -46,11 +48,11 @@ func (e *Engine) redraw(ef session.Redraw) []Effect {
 			}
 		}
 	}
-	return e.redrawStep(r, first)
+	return e.redrawStep(now, r, first)
 }
 
 // redrawStep sends one step's batches and waits for their barriers.
-func (e *Engine) redrawStep(r *redrawing, bs batches) []Effect {
+func (e *Engine) redrawStep(now time.Time, r *redrawing, bs batches) []Effect {
 	r.waiting = make(map[uint64]bool)
 	var out []Effect
 	for _, b := range bs {
@@ -65,41 +67,41 @@ func (e *Engine) redrawStep(r *redrawing, bs batches) []Effect {
 		out = append(out, Send{b})
 	}
 	if len(r.waiting) == 0 {
-		return append(out, e.redrawNext(r)...)
+		return append(out, e.redrawNext(now, r)...)
 	}
 	return out
 }
 
 // redrawn notes that a switch is done with a step, or is gone.
-func (e *Engine) redrawn(r *redrawing, dpid uint64) []Effect {
+func (e *Engine) redrawn(now time.Time, r *redrawing, dpid uint64) []Effect {
 	if !r.waiting[dpid] {
 		return nil
 	}
 	if delete(r.waiting, dpid); len(r.waiting) > 0 {
 		return nil
 	}
-	return e.redrawNext(r)
+	return e.redrawNext(now, r)
 }
 
-func (e *Engine) redrawNext(r *redrawing) []Effect {
+func (e *Engine) redrawNext(now time.Time, r *redrawing) []Effect {
 	rest := r.rest
 	r.rest = nil
 	switch {
 	case e.redraws[r.New.ID] != r:
 		return nil // it was cut meanwhile
 	case rest != nil:
-		return e.redrawStep(r, rest)
+		return e.redrawStep(now, r, rest)
 	}
-	return e.redrawEnd(r.New)
+	return e.redrawEnd(now, r.New, nil)
 }
 
 // redrawEnd deletes what is left of the session in whose place a new one came, or
-// was to come.
-func (e *Engine) redrawEnd(s *session.Session) []Effect {
+// was to come; in says in which receipt that is, if in one.
+func (e *Engine) redrawEnd(now time.Time, s *session.Session, in *Receipt) []Effect {
 	r := e.redraws[s.ID]
 	if r == nil {
 		return nil
 	}
 	delete(e.redraws, s.ID)
-	return e.deleteSession(r.Old, r.Token)
+	return e.deleteSession(now, r.Old, r.Token, in)
 }

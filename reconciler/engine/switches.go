@@ -30,6 +30,7 @@ type switchState struct {
 // waiter is who wants to know that a batch is done.
 type waiter struct {
 	session uint64 // session.Confirmed's token
+	receipt *Receipt
 	resync  bool   // the switch holds what it should
 	host    string // whose report is to be acknowledged
 	conn    uint64
@@ -40,6 +41,7 @@ type waiter struct {
 // switchUp takes a switch that finished its handshake.
 func (e *Engine) switchUp(now time.Time, ev SwitchUp) []Effect {
 	out := e.switchDown(now, ev.DPID) // if this connection takes an older one's place
+	delete(e.cuts.away, ev.DPID)
 	e.switches[ev.DPID] = &switchState{waiting: make(map[uint64]waiter), suspects: make(map[scope]map[suspect]bool), held: ev.Flows}
 	e.sessions.Step(now, session.SwitchLost{DPID: ev.DPID})
 	out = append(out, e.resync(now, ev.DPID)...)
@@ -58,10 +60,11 @@ func (e *Engine) switchDown(now time.Time, dpid uint64) []Effect {
 		return nil
 	}
 	delete(e.switches, dpid)
+	e.cuts.lost(now, dpid)
 	out := e.step(now, session.SwitchLost{DPID: dpid})
 	for _, token := range slices.Sorted(maps.Keys(sw.waiting)) {
 		if r := sw.waiting[token].redraw; r != nil {
-			out = append(out, e.redrawn(r, dpid)...)
+			out = append(out, e.redrawn(now, r, dpid)...)
 		}
 	}
 	return out
@@ -348,10 +351,14 @@ func (e *Engine) batchDone(now time.Time, ev BatchDone) []Effect {
 	delete(sw.waiting, ev.Token)
 	switch {
 	case w.redraw != nil:
-		return append(out, e.redrawn(w.redraw, ev.DPID)...)
+		return append(out, e.redrawn(now, w.redraw, ev.DPID)...)
 	case w.session != 0:
+		if w.receipt != nil {
+			out = append(out, e.cuts.barrier(now, w.receipt, ev.DPID, ev.Err)...)
+		}
 		return append(out, e.step(now, session.Confirmed{DPID: ev.DPID, Token: w.session})...)
 	case w.resync && ev.Token == sw.resync:
+		out = append(out, e.cuts.resynced(now, ev.DPID)...)
 		return append(out, e.step(now, session.Resynced{DPID: ev.DPID})...)
 	case w.resync:
 		return out

@@ -11,6 +11,7 @@ package engine
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/daolinet/daolinet/reconciler/admission"
 	"github.com/daolinet/daolinet/reconciler/inventory"
@@ -44,7 +45,10 @@ type Policy interface {
 }
 
 // RevisionLoaded makes a validated revision the active one.
-type RevisionLoaded struct{ Policy Policy }
+type RevisionLoaded struct {
+	Policy Policy
+	Seen   time.Time // when its source had it; zero: now
+}
 
 // HostUp is a host's full report on a new stream.
 type HostUp struct {
@@ -68,6 +72,9 @@ type HostDown struct {
 // HostRevoked takes a host out: it is as if it had never reported. The sessions
 // of its endpoints end on all other hosts, and its addresses rest.
 type HostRevoked struct{ Host string }
+
+// SessionKilled ends the live session with a cookie, as session.Killed says.
+type SessionKilled struct{ ID uint64 }
 
 // LeaseAsked asks for an endpoint's address.
 type LeaseAsked struct {
@@ -160,6 +167,7 @@ func (HostUp) event()         {}
 func (HostChanged) event()    {}
 func (HostDown) event()       {}
 func (HostRevoked) event()    {}
+func (SessionKilled) event()  {}
 func (LeaseAsked) event()     {}
 func (LeaseReleased) event()  {}
 func (SwitchUp) event()       {}

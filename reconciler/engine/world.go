@@ -68,6 +68,7 @@ func (e *Engine) hostRevoked(now time.Time, name string) []Effect {
 		delete(e.hosts, name)
 		e.order = slices.DeleteFunc(e.order, func(n string) bool { return n == name })
 		out = append(out, e.rebuild(now)...)
+		out = append(out, e.cuts.revoked(now, h.report.DPID)...)
 	}
 	return append(out, e.reconcileLeases(now, &inventory.HostReport{Name: name})...)
 }

@@ -51,7 +51,7 @@ const (
 	ReasonEgressDefault   Reason = "egress-default"
 	ReasonProtocol        Reason = "protocol"
 	ReasonQuota           Reason = "quota"
-	ReasonScan            Reason = "scan" // too many new sessions at once to one server
+	ReasonScan            Reason = "scan"   // too many new sessions at once to one server
 	ReasonKilled          Reason = "killed" // of a connection that somebody ended
 	ReasonWirePorts       Reason = "wire-ports-exhausted"
 	ReasonUnsupported     Reason = "unsupported"
