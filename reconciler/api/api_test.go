@@ -25,6 +25,7 @@ type fake struct {
 	pair     api.Pair
 	join     api.JoinTokenRequest
 	name     string // of the token or host that was named
+	killed   uint64 // cookie of the session
 	err      error
 	during   func(ctx context.Context) error // runs inside Status
 }

@@ -6,6 +6,9 @@
 //	GET /v1/hosts
 //	GET /v1/endpoints
 //	GET /v1/sessions?vpc=acme/prod&endpoint=web1&host=h1&proto=tcp&port=5432&limit=100
+//	POST /v1/sessions/0x301000100000007/kill
+//	GET /v1/receipts
+//	GET /v1/receipts/ID
 //	GET /v1/trace?from=web1&to=db1&proto=tcp&port=5432
 //	GET /v1/why?from=web1&to=db1&proto=tcp&port=5432
 //	GET, POST /v1/join-tokens

@@ -30,6 +30,9 @@ func NewHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.Handle("/v1/endpoints", get(h.endpoints))
 	mux.Handle("/v1/revisions", get(h.revisions))
 	mux.Handle("/v1/sessions", get(h.sessions))
+	mux.Handle("/v1/sessions/{id}/kill", h.answer(methods{http.MethodPost: h.killSession}))
+	mux.Handle("/v1/receipts", get(h.receipts))
+	mux.Handle("/v1/receipts/{id}", get(h.receipts))
 	mux.Handle("/v1/trace", get(h.trace))
 	mux.Handle("/v1/why", get(h.why))
 	mux.Handle("/v1/join-tokens", h.answer(methods{http.MethodGet: h.joinTokens, http.MethodPost: h.createJoinToken}))
@@ -37,7 +40,7 @@ func NewHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.Handle("/v1/hosts/{name}/revoke", h.answer(methods{http.MethodPost: h.revokeHost}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, &Error{Code: CodeNotFound, Message: fmt.Sprintf("nothing is served at %q", r.URL.Path),
-			Hint: "the paths are /v1/{status,hosts,endpoints,revisions,sessions,trace,why,join-tokens}"})
+			Hint: "the paths are /v1/{status,hosts,endpoints,revisions,sessions,receipts,trace,why,join-tokens}"})
 	})
 	return mux
 }

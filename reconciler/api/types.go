@@ -24,6 +24,11 @@ type Backend interface {
 	// Revisions returns what was in force and what was refused, the newest first.
 	Revisions(ctx context.Context) ([]Revision, error)
 
+	// Receipts returns what was cut lately, the newest first; KillSession ends a
+	// session by its cookie, with CodeNotFound for one that does not live.
+	Receipts(ctx context.Context) ([]Receipt, error)
+	KillSession(ctx context.Context, id uint64) (Receipt, error)
+
 	// CreateJoinToken makes a token; only this answer has its secret.
 	CreateJoinToken(ctx context.Context, q JoinTokenRequest) (JoinToken, error)
 	JoinTokens(ctx context.Context) ([]JoinToken, error)

@@ -65,6 +65,8 @@ type Controller struct {
 
 	seen atomic.Pointer[inventory.Snapshot] // as after the loop's last step
 
+	noticed time.Time // when watch got the revision that it takes; watch's own
+
 	// Owned by the loop.
 	engine   *engine.Engine
 	switches map[uint64]*link

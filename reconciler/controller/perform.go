@@ -102,6 +102,8 @@ func (c *Controller) record(ef engine.Effect) {
 	case engine.Drift: // at most one of each kind for each audit
 		c.log.LogAttrs(c.ctx, slog.LevelWarn, "drift mended", c.switchAttr(ef.DPID), slog.String("kind", string(ef.Kind)),
 			slog.Int("flows", ef.Count), slog.String("first", ef.First))
+	case engine.ReceiptDone:
+		c.logReceipt(&ef.Receipt)
 	case engine.SessionEnded:
 		level := slog.LevelDebug
 		if ef.Why == session.EndPolicy {

@@ -29,6 +29,7 @@ func (c *Controller) watch(ctx context.Context) error {
 	}
 	var loader Loader
 	for u := range updates {
+		c.noticed = time.Now()
 		if u.Err != nil {
 			c.refuse(ctx, nil, []string{u.Err.Error()})
 		} else if errs := c.take(ctx, &loader, u.Revision); len(errs) > 0 {
@@ -205,10 +206,11 @@ func (c *Controller) activate(ctx context.Context, l *Loaded, r gitsource.Revisi
 		ID: pol.Revision(), Commit: commitOf(&r), Since: now, Files: countFiles(r.Specs), Warnings: lines(l.Warnings),
 	}
 	c.history.activated(r, active)
+	seen := c.noticed
 	c.do(func() {
 		active.Refused = c.refusedOther(&r)
 		c.revision = active
-		c.step(engine.RevisionLoaded{Policy: pol})
+		c.step(engine.RevisionLoaded{Policy: pol, Seen: seen})
 		c.networksChanged()
 		c.log.LogAttrs(ctx, slog.LevelInfo, "revision activated", slog.String("revision", pol.Revision()), slog.Int("files", active.Files))
 		if len(active.Warnings) > 0 {

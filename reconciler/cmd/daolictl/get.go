@@ -183,6 +183,7 @@ two hosts. PACKETS and BYTES count both directions.`,
 	flags.StringVar(&f.Proto, "proto", "", "only tcp, udp, sctp or icmp")
 	flags.IntVar(&f.Port, "port", 0, "only to this destination port")
 	flags.IntVar(&f.Limit, "limit", api.DefaultLimit, "at most so many")
+	cmd.AddCommand(a.killCommand())
 	_ = cmd.RegisterFlagCompletionFunc("endpoint", a.completeEndpoint) // only fails for a flag that isn't there
 	return cmd
 }

@@ -100,6 +100,7 @@ reached. A denied pair is an answer, so "why" says it with 0.`,
   daolictl sessions --endpoint web1        # whom does web1 talk to
   daolictl why web1 db1:5432               # may it, and which file and line says so
   daolictl trace web1 db1:5432             # each flow on each switch, with counters
+  daolictl receipts                        # what was cut, and who confirmed
   daolictl join-token create               # the command by which a host joins
   daolictl hosts                           # and until when each is trusted
   daolictl sessions -o json | jq '.sessions[].id'`,
@@ -116,7 +117,7 @@ reached. A denied pair is an answer, so "why" says it with 0.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", a.setting("DAOLI_SOCKET", api.DefaultSocket), "the controller's unix socket (env DAOLI_SOCKET)")
 	flags.StringVarP(&a.format, "output", "o", a.setting("DAOLI_OUTPUT", "table"), "table, json or yaml (env DAOLI_OUTPUT)")
-	root.AddCommand(a.statusCommand(), a.getCommand(), a.sessionsCommand("sessions"), a.traceCommand(), a.whyCommand(),
+	root.AddCommand(a.statusCommand(), a.getCommand(), a.sessionsCommand("sessions"), a.receiptsCommand(), a.traceCommand(), a.whyCommand(),
 		a.joinTokenCommand(), a.hostsCommand(), a.hostCommand(), a.versionCommand())
 	return root
 }
