@@ -37,8 +37,10 @@ type fleet struct {
 }
 
 // newFleet returns a fleet that is not connected, with so many endpoints a host.
-func newFleet(endpoints int) *fleet {
-	f := &fleet{hosts: fakeHosts(fleetSize, endpoints), acked: make(chan string, fleetSize)}
+func newFleet(endpoints int) *fleet { return newFleetOf(fleetSize, endpoints) }
+
+func newFleetOf(hosts, endpoints int) *fleet {
+	f := &fleet{hosts: fakeHosts(hosts, endpoints), acked: make(chan string, hosts)}
 	for range f.hosts {
 		f.tables = append(f.tables, newFlowTable())
 	}
@@ -168,14 +170,19 @@ var listens = regexp.MustCompile(`msg="controller started".* openflow=(\S+) host
 
 // startOurs starts daoli-reconcile and connects a fleet to it; when it returns,
 // all endpoints' flows are in the switches.
-func startOurs(ctx context.Context, binaries string, endpoints int, rules ...string) (o *ours, err error) {
+func startOurs(ctx context.Context, binaries string, endpoints int, rules ...string) (*ours, error) {
+	return startOursOf(ctx, binaries, fleetSize, endpoints, rules...)
+}
+
+// startOursOf is startOurs with so many hosts.
+func startOursOf(ctx context.Context, binaries string, hosts, endpoints int, rules ...string) (o *ours, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("not ready within 30 s"))
 	defer cancel()
 	dir, err := os.MkdirTemp("", "dlb")
 	if err != nil {
 		return nil, err
 	}
-	o = &ours{fleet: newFleet(endpoints), dir: dir, specs: filepath.Join(dir, "specs")}
+	o = &ours{fleet: newFleetOf(hosts, endpoints), dir: dir, specs: filepath.Join(dir, "specs")}
 	defer func() {
 		if err != nil {
 			o.stop()

@@ -54,6 +54,7 @@ func Measurements() []Measurement {
 		{"adopt", []string{"adopt"}, measureAdopt},
 		{"sockets", []string{"sockets-answers", "sockets-cpu"}, measureSockets},
 		{"cut", []string{"cut-p99"}, measureCut},
+		{"revoke", []string{"revoke-p99", "revoke-cpu", "revoke-memory"}, measureRevoke},
 		{"restart", []string{"restart"}, measureRestart},
 		{"idle", []string{"idle-controller", "idle-hostd", "idle-cpu"}, measureIdle},
 		{"docker", []string{"docker-run"}, measureDockerRun},
