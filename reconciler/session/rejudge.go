@@ -101,15 +101,14 @@ func closingOf(s *Session) *closing {
 	return c
 }
 
-func (t *Table) confirmed(now time.Time, dpid uint64, which func(token uint64) bool) {
-	for token, c := range t.closing {
-		if !c.waiting[dpid] || !which(token) {
-			continue
-		}
-		if delete(c.waiting, dpid); len(c.waiting) == 0 {
-			delete(t.closing, token)
-			t.release(now, c)
-		}
+func (t *Table) confirmed(now time.Time, dpid, token uint64) {
+	c := t.closing[token]
+	if c == nil || !c.waiting[dpid] {
+		return
+	}
+	if delete(c.waiting, dpid); len(c.waiting) == 0 {
+		delete(t.closing, token)
+		t.release(now, c)
 	}
 }
 

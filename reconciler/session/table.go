@@ -136,14 +136,16 @@ func (t *Table) Step(now time.Time, ev Event) []Effect {
 	case Revised:
 		return t.revised(now, ev)
 	case Confirmed:
-		t.confirmed(now, ev.DPID, func(token uint64) bool { return token == ev.Token })
+		t.confirmed(now, ev.DPID, ev.Token)
 	case Killed:
 		return t.kill(now, ev.ID)
 	case SwitchLost:
 		t.lost[ev.DPID] = true
 	case Resynced:
 		delete(t.lost, ev.DPID)
-		t.confirmed(now, ev.DPID, func(uint64) bool { return true })
+		for token := range t.closing {
+			t.confirmed(now, ev.DPID, token)
+		}
 	case Counted:
 		t.counted(now, ev)
 	case Tick:
