@@ -87,10 +87,7 @@ func (d *Docker) Run(ctx context.Context) error {
 	if !held {
 		defer os.Remove(d.cfg.PluginSocket)
 	}
-	srv := &http.Server{
-		Handler: plugin.Handler(d.driver, d.cfg.Logger), ReadHeaderTimeout: headerTimeout,
-		ErrorLog: slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
-	}
+	srv := d.server()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	d.keep(ctx)
@@ -103,6 +100,14 @@ func (d *Docker) Run(ctx context.Context) error {
 		return fmt.Errorf("serve docker: %w", err)
 	}
 	return nil
+}
+
+// server answers Docker.
+func (d *Docker) server() *http.Server {
+	return &http.Server{
+		Handler: plugin.Handler(d.driver, d.cfg.Logger), ReadHeaderTimeout: headerTimeout,
+		ErrorLog: slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
+	}
 }
 
 // listen returns the plugin's socket when there is a Docker to use it; nil if ctx
