@@ -260,7 +260,11 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 	parts.Go(func() { l.keeper.run(ctx) })
 	parts.Go(func() { l.senses.run(ctx, l) })
 	parts.Go(func() { newHealer(l).run(ctx, cancel) })
-	parts.Go(func() { client.Run(ctx) })
+	known := m.Endpoints()
+	parts.Go(func() {
+		l.awaitAdoption(ctx, known)
+		client.Run(ctx)
+	})
 	parts.Go(func() { cfg.Identity.Run(ctx, cfg.Logger) })
 	parts.Go(func() { res.run(ctx) })
 	if err := systemd.Notify(systemd.Ready); err != nil {

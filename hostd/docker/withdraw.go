@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"syscall"
@@ -149,6 +150,12 @@ func (nobody) Attach(context.Context, endpoint.Request) (endpoint.Endpoint, erro
 }
 func (nobody) Identify(context.Context, endpoint.Ref, endpoint.Request) (endpoint.Endpoint, error) {
 	return endpoint.Endpoint{}, errLeaves
+}
+func (nobody) Adopt(context.Context, endpoint.Request, []string, string) (endpoint.Endpoint, error) {
+	return endpoint.Endpoint{}, errLeaves
+}
+func (nobody) Route(context.Context, string, endpoint.MAC, netip.Addr, []netip.Prefix) error {
+	return errLeaves
 }
 func (nobody) Detach(context.Context, endpoint.Ref) error             { return nil }
 func (nobody) Endpoints(context.Context) ([]endpoint.Endpoint, error) { return nil, nil }
