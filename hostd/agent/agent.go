@@ -162,46 +162,6 @@ func live(ctx context.Context, cfg Config, p *plug) error {
 	return serve(ctx, cfg, p, host, endpoint.New(limits(), saved, p.state.NextPort), res)
 }
 
-// Leave gives the host's address and routes back where no agent runs. Of cfg,
-// StateDir, OVSRunDir and Logger count.
-func Leave(ctx context.Context, cfg Config, q LeaveRequest) error {
-	s, err := openStore(cfg.StateDir)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	state, err := s.host()
-	if err != nil {
-		return err
-	}
-	if state.Uplink == "" {
-		return fmt.Errorf("the host has not joined: %s says nothing of an uplink", cfg.StateDir)
-	}
-	cfg.Bridge, cfg.Datapath = state.Bridge, state.Datapath
-	saved, err := s.endpoints()
-	if err != nil {
-		return err
-	}
-	if len(saved) > 0 && !q.Force {
-		return fmt.Errorf("%d endpoints are attached: detach them, or use --force", len(saved))
-	}
-	p, err := newPlug(cfg, s, state)
-	if err != nil {
-		return err
-	}
-	stop := serveBridge(p.bridge)
-	defer stop()
-	for _, e := range saved {
-		if err := p.unplumb(ctx, e); err != nil {
-			return fmt.Errorf("detach %s: %w", e.Ref, err)
-		}
-		if err := s.forgetEndpoint(e.Ref); err != nil {
-			return err
-		}
-	}
-	return p.leave(ctx)
-}
-
 // serveBridge keeps the bridge's connections until the returned function is
 // called.
 func serveBridge(b *bridge.Bridge) (stop func()) {
@@ -300,7 +260,11 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 	parts.Go(func() { l.keeper.run(ctx) })
 	parts.Go(func() { l.senses.run(ctx, l) })
 	parts.Go(func() { newHealer(l).run(ctx, cancel) })
-	parts.Go(func() { client.Run(ctx) })
+	known := m.Endpoints()
+	parts.Go(func() {
+		l.awaitAdoption(ctx, known)
+		client.Run(ctx)
+	})
 	parts.Go(func() { cfg.Identity.Run(ctx, cfg.Logger) })
 	parts.Go(func() { res.run(ctx) })
 	if err := systemd.Notify(systemd.Ready); err != nil {
@@ -316,7 +280,7 @@ func serve(ctx context.Context, cfg Config, p *plug, host uplink.Host, m *endpoi
 	}
 	lctx, stop := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer stop()
-	err = p.leave(lctx)
-	api.left <- err
+	answer, err := p.leave(lctx, cfg.Identity)
+	api.left <- leftAs{answer, err}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/daolinet/daolinet/hostd/docker"
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	"github.com/daolinet/daolinet/hostd/nic"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -22,11 +23,11 @@ const maxRequest = 1 << 20
 type api struct {
 	loop  *loop
 	leave context.CancelCauseFunc
-	left  chan error // how leave went
+	left  chan leftAs
 }
 
 func newAPI(l *loop, leave context.CancelCauseFunc) *api {
-	return &api{loop: l, leave: leave, left: make(chan error, 1)}
+	return &api{loop: l, leave: leave, left: make(chan leftAs, 1)}
 }
 
 // handler routes the requests.
@@ -226,26 +227,29 @@ func (a *api) look(ctx context.Context) (view, error) {
 
 // doLeave detaches everything, if it may, ends the agent, and answers when the
 // uplink has its address back.
-func (a *api) doLeave(ctx context.Context, q LeaveRequest) (struct{}, error) {
+func (a *api) doLeave(ctx context.Context, q LeaveRequest) (LeaveAnswer, error) {
 	v, err := a.look(ctx)
 	if err != nil {
-		return struct{}{}, err
+		return LeaveAnswer{}, err
 	}
 	if len(v.endpoints) > 0 && !q.Force {
-		return struct{}{}, refuse(http.StatusConflict, "%d endpoints are attached: detach them, or use --force", len(v.endpoints))
+		return LeaveAnswer{}, refuse(http.StatusConflict, "%v", attached(len(v.endpoints)))
 	}
 	for _, e := range v.endpoints {
 		if _, err := a.detach(ctx, DetachRequest{VPC: e.VPCID(), Name: e.Name}); err != nil {
-			return struct{}{}, err
+			return LeaveAnswer{}, err
 		}
 	}
+	var inDocker string
 	if a.loop.docker != nil {
-		a.loop.docker.Withdraw(ctx)
+		inDocker = text(a.loop.docker.Withdraw(ctx, docker.Withdrawal{Disconnect: q.Force}))
 	}
 	a.loop.cfg.Logger.Info("leave requested", slog.Int("detached", len(v.endpoints)))
 	a.leave(errLeft)
 	if !errors.Is(context.Cause(ctx), errLeft) { // something else has ended the parts before
-		return struct{}{}, refuse(http.StatusServiceUnavailable, "daoli-hostd stops or joins again: repeat it in a moment")
+		return LeaveAnswer{}, refuse(http.StatusServiceUnavailable, "daoli-hostd stops or joins again: repeat it in a moment")
 	}
-	return struct{}{}, <-a.left
+	left := <-a.left
+	left.answer.Docker = inDocker
+	return left.answer, left.err
 }

@@ -69,9 +69,8 @@ func (c *Client) Detach(ctx context.Context, q DetachRequest) (Endpoint, error) 
 }
 
 // Leave gives the host's address and routes back and ends daoli-hostd.
-func (c *Client) Leave(ctx context.Context, q LeaveRequest) error {
-	_, err := ask[struct{}](ctx, c, http.MethodPost, "/v1/leave", q)
-	return err
+func (c *Client) Leave(ctx context.Context, q LeaveRequest) (LeaveAnswer, error) {
+	return ask[LeaveAnswer](ctx, c, http.MethodPost, "/v1/leave", q)
 }
 
 // Endpoints returns the host's endpoints.

@@ -157,6 +157,9 @@ func (l *loop) handle(ctx context.Context, ev any) {
 	case identifyRequest:
 		ev.identify.Token = l.ask(ev.answer)
 		l.step(ctx, ev.identify)
+	case adoptRequest:
+		ev.adopt.Token = l.ask(ev.answer)
+		l.step(ctx, ev.adopt)
 	case viewRequest:
 		ev.answer <- l.view()
 	}

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/daolinet/daolinet/hostd/bridge"
 	"github.com/daolinet/daolinet/hostd/endpoint"
-	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/hostd/nic"
 	"github.com/daolinet/daolinet/hostd/preflight"
 	"github.com/daolinet/daolinet/hostd/uplink"
@@ -223,36 +221,6 @@ func (p *plug) moveOf(dev string) *nic.Move {
 		},
 		Disconnect: func(ctx context.Context) error { return p.bridge.DelPort(ctx, dev) },
 	}
-}
-
-// leave gives everything back and forgets it.
-func (p *plug) leave(ctx context.Context) error {
-	if p.state.Uplink == "" {
-		return errors.New("the host has not joined")
-	}
-	exists, err := p.bridge.Exists(ctx)
-	if err != nil {
-		return err
-	}
-	if err := p.giveBack(ctx, exists); err != nil {
-		return err
-	}
-	if exists {
-		if err := p.bridge.Delete(ctx); err != nil {
-			return err
-		}
-	}
-	if p.drop != nil {
-		if err := p.drop.Remove(ctx); err != nil {
-			return err
-		}
-	}
-	p.log.Info("uplink left", slog.String("uplink", p.state.Uplink))
-	p.state = hostState{NextPort: p.state.NextPort}
-	if err := p.store.saveHost(p.state); err != nil {
-		return err
-	}
-	return identity.Leave(IdentityDir(p.store.dir))
 }
 
 // giveBack gives the host's addresses and routes back, or the device of a wire

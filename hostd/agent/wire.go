@@ -31,6 +31,12 @@ type (
 	LeaveRequest struct {
 		Force bool `json:"force,omitempty"` // detach what is attached
 	}
+	// LeaveAnswer says what leaving could not do beyond the host itself.
+	LeaveAnswer struct {
+		Host   string `json:"host,omitempty"`   // its name in the cluster
+		Untold string `json:"untold,omitempty"` // why no controller knows that it is gone; empty: one does
+		Docker string `json:"docker,omitempty"` // what Docker still has of DaoliNet; empty: nothing
+	}
 	// Endpoint is one endpoint: the answer to attach and detach.
 	Endpoint struct {
 		VPC       string            `json:"vpc"`

@@ -53,6 +53,13 @@ func (b *book) network(id string) (uplink.Network, bool) {
 	return n, found
 }
 
+// size returns how many networks there are.
+func (b *book) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.networks)
+}
+
 // addNetwork keeps a network, also over a restart.
 func (b *book) addNetwork(id string, n uplink.Network) error {
 	b.mu.Lock()

@@ -138,7 +138,7 @@ func (d *daemon) create(ctx context.Context, name string, n uplink.Network) erro
 
 // remove deletes a network, unless a container has it, even one that doesn't run.
 func (d *daemon) remove(ctx context.Context, n Network) error {
-	r, err := d.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("network", n.ID)})
+	r, err := d.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: having(n)})
 	if err != nil {
 		return fmt.Errorf("list the containers of docker network %q: %w", n.Name, err)
 	}
@@ -147,6 +147,24 @@ func (d *daemon) remove(ctx context.Context, n Network) error {
 	}
 	if _, err := d.api.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{}); err != nil {
 		return fmt.Errorf("remove docker network %q: %w", n.Name, err)
+	}
+	return nil
+}
+
+// having finds the containers that have a network: those that were never started
+// by its name only.
+func having(n Network) client.Filters { return make(client.Filters).Add("network", n.ID, n.Name) }
+
+// disconnect takes a network from all containers that have it.
+func (d *daemon) disconnect(ctx context.Context, n Network) error {
+	all, err := d.containers(ctx, having(n))
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if _, err := d.api.NetworkDisconnect(ctx, n.ID, client.NetworkDisconnectOptions{Container: c.id, Force: true}); err != nil {
+			return fmt.Errorf("take docker network %q from container %q: %w", n.Name, c.name, err)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
@@ -45,6 +46,11 @@ type Docker struct {
 	cfg    Config
 	driver *Driver
 	kick   chan struct{} // capacity 1: look at everything again
+	looked chan struct{} // closed when Docker was looked at
+
+	// Only keep's goroutine touches what follows.
+	adopted bool
+	routed  map[string][]netip.Prefix // by Docker's endpoint: what it leads to
 }
 
 // New returns the host's Docker. It does nothing before Run.
@@ -54,7 +60,7 @@ func New(cfg Config) (*Docker, error) {
 		return nil, err
 	}
 	return &Docker{
-		cfg: cfg, kick: make(chan struct{}, 1),
+		cfg: cfg, kick: make(chan struct{}, 1), looked: make(chan struct{}),
 		driver: &Driver{host: cfg.Host, api: api, book: newBook(cfg.Networks, cfg.Save), log: cfg.Logger},
 	}, nil
 }
@@ -69,6 +75,10 @@ func (d *Docker) SetNetworks(ns []uplink.Network) {
 	d.driver.mu.Unlock()
 	d.look()
 }
+
+// Looked is closed when Docker was looked at for the first time, and the endpoints
+// of its containers are known.
+func (d *Docker) Looked() <-chan struct{} { return d.looked }
 
 // look has everything looked at soon.
 func (d *Docker) look() {
@@ -87,10 +97,7 @@ func (d *Docker) Run(ctx context.Context) error {
 	if !held {
 		defer os.Remove(d.cfg.PluginSocket)
 	}
-	srv := &http.Server{
-		Handler: plugin.Handler(d.driver, d.cfg.Logger), ReadHeaderTimeout: headerTimeout,
-		ErrorLog: slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
-	}
+	srv := d.server()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	d.keep(ctx)
@@ -103,6 +110,14 @@ func (d *Docker) Run(ctx context.Context) error {
 		return fmt.Errorf("serve docker: %w", err)
 	}
 	return nil
+}
+
+// server answers Docker.
+func (d *Docker) server() *http.Server {
+	return &http.Server{
+		Handler: plugin.Handler(d.driver, d.cfg.Logger), ReadHeaderTimeout: headerTimeout,
+		ErrorLog: slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
+	}
 }
 
 // listen returns the plugin's socket when there is a Docker to use it; nil if ctx

@@ -43,6 +43,12 @@ type Host interface {
 	Identify(ctx context.Context, ref endpoint.Ref, to endpoint.Request) (endpoint.Endpoint, error)
 	// Detach ends it. That there is none is no error.
 	Detach(ctx context.Context, ref endpoint.Ref) error
+	// Adopt takes in the endpoint of an interface that stands in a network namespace,
+	// under the one of the names that it had, or the first.
+	Adopt(ctx context.Context, r endpoint.Request, names []string, netns string) (endpoint.Endpoint, error)
+	// Route has the interface with a MAC in a network namespace lead to subnets
+	// through a next hop.
+	Route(ctx context.Context, netns string, mac endpoint.MAC, hop netip.Addr, to []netip.Prefix) error
 	// Endpoints are those that there are now, in whatever state.
 	Endpoints(ctx context.Context) ([]endpoint.Endpoint, error)
 }

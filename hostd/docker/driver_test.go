@@ -61,6 +61,14 @@ func (h *fakeHost) Identify(context.Context, endpoint.Ref, endpoint.Request) (en
 	return endpoint.Endpoint{}, errors.New("not in these tests")
 }
 
+func (h *fakeHost) Adopt(context.Context, endpoint.Request, []string, string) (endpoint.Endpoint, error) {
+	return endpoint.Endpoint{}, errors.New("not in these tests")
+}
+
+func (h *fakeHost) Route(context.Context, string, endpoint.MAC, netip.Addr, []netip.Prefix) error {
+	return errors.New("not in these tests")
+}
+
 func (h *fakeHost) Detach(_ context.Context, r endpoint.Ref) error {
 	h.asked = append(h.asked, "detach "+r.Name)
 	return h.detach

@@ -124,9 +124,22 @@ func (d *Docker) sync(ctx context.Context) error {
 		return err
 	}
 	d.driver.api.up.set(true)
+	lost := d.adopt(ctx, have, ours)
+	if d.adopted {
+		d.lookedAt()
+	}
 	places, err := d.places(ctx, ours, have)
 	if err != nil {
-		return errors.Join(d.keepNetworks(ctx, ours, names), err)
+		return errors.Join(lost, d.keepNetworks(ctx, ours, names), err)
 	}
-	return errors.Join(d.collect(ctx, have, places), d.rename(ctx, have, places), d.keepNetworks(ctx, ours, names))
+	return errors.Join(lost, d.collect(ctx, have, places), d.rename(ctx, have, places), d.keepNetworks(ctx, ours, names), d.route(ctx, have))
+}
+
+// lookedAt tells whoever waits that Docker was looked at.
+func (d *Docker) lookedAt() {
+	select {
+	case <-d.looked:
+	default:
+		close(d.looked)
+	}
 }

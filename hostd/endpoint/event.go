@@ -43,6 +43,12 @@ type (
 		To    Request
 		Token uint64
 	}
+	// Adopt takes in an endpoint that stands already, with its port, its address and
+	// its devices, and of which nothing was kept.
+	Adopt struct {
+		Endpoint Endpoint
+		Token    uint64
+	}
 	// Leased answers AskLease: an address, or Err says why not.
 	Leased struct {
 		ID  uint64
@@ -81,6 +87,7 @@ func (Detach) event()     {}
 func (Hold) event()       {}
 func (Unhold) event()     {}
 func (Identify) event()   {}
+func (Adopt) event()      {}
 func (Leased) event()     {}
 func (Plumbed) event()    {}
 func (Unplumbed) event()  {}

@@ -116,6 +116,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 		m.release(SendRelease(ev))
 	case Identify:
 		m.identify(ev)
+	case Adopt:
+		m.adopt(ev)
 	case Leased:
 		m.leased(ev)
 	case Plumbed:

@@ -128,6 +128,80 @@ func (x *RenewRequest) GetCsr() []byte {
 	return nil
 }
 
+// LeaveRequest says nothing but who asks, by the certificate.
+type LeaveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveRequest) Reset() {
+	*x = LeaveRequest{}
+	mi := &file_hostlink_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveRequest) ProtoMessage() {}
+
+func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
+func (*LeaveRequest) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{2}
+}
+
+// LeaveAnswer tells that the host is forgotten.
+type LeaveAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveAnswer) Reset() {
+	*x = LeaveAnswer{}
+	mi := &file_hostlink_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveAnswer) ProtoMessage() {}
+
+func (x *LeaveAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_hostlink_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveAnswer.ProtoReflect.Descriptor instead.
+func (*LeaveAnswer) Descriptor() ([]byte, []int) {
+	return file_hostlink_proto_rawDescGZIP(), []int{3}
+}
+
 // Certificate is a host's, and by whom it knows controllers.
 type Certificate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -140,7 +214,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_hostlink_proto_msgTypes[2]
+	mi := &file_hostlink_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -152,7 +226,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[2]
+	mi := &file_hostlink_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -165,7 +239,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{2}
+	return file_hostlink_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Certificate) GetChain() []byte {
@@ -205,7 +279,7 @@ type HostMsg struct {
 
 func (x *HostMsg) Reset() {
 	*x = HostMsg{}
-	mi := &file_hostlink_proto_msgTypes[3]
+	mi := &file_hostlink_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -217,7 +291,7 @@ func (x *HostMsg) String() string {
 func (*HostMsg) ProtoMessage() {}
 
 func (x *HostMsg) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[3]
+	mi := &file_hostlink_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -230,7 +304,7 @@ func (x *HostMsg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostMsg.ProtoReflect.Descriptor instead.
 func (*HostMsg) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{3}
+	return file_hostlink_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *HostMsg) GetMsg() isHostMsg_Msg {
@@ -335,7 +409,7 @@ type ControllerMsg struct {
 
 func (x *ControllerMsg) Reset() {
 	*x = ControllerMsg{}
-	mi := &file_hostlink_proto_msgTypes[4]
+	mi := &file_hostlink_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +421,7 @@ func (x *ControllerMsg) String() string {
 func (*ControllerMsg) ProtoMessage() {}
 
 func (x *ControllerMsg) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[4]
+	mi := &file_hostlink_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +434,7 @@ func (x *ControllerMsg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControllerMsg.ProtoReflect.Descriptor instead.
 func (*ControllerMsg) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{4}
+	return file_hostlink_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ControllerMsg) GetMsg() isControllerMsg_Msg {
@@ -467,7 +541,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_hostlink_proto_msgTypes[5]
+	mi := &file_hostlink_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +553,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[5]
+	mi := &file_hostlink_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +566,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{5}
+	return file_hostlink_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Hello) GetHost() string {
@@ -573,7 +647,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_hostlink_proto_msgTypes[6]
+	mi := &file_hostlink_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +659,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[6]
+	mi := &file_hostlink_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +672,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{6}
+	return file_hostlink_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Delta) GetSeq() uint64 {
@@ -659,7 +733,7 @@ type Uplink struct {
 
 func (x *Uplink) Reset() {
 	*x = Uplink{}
-	mi := &file_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +745,7 @@ func (x *Uplink) String() string {
 func (*Uplink) ProtoMessage() {}
 
 func (x *Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[7]
+	mi := &file_hostlink_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +758,7 @@ func (x *Uplink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Uplink.ProtoReflect.Descriptor instead.
 func (*Uplink) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{7}
+	return file_hostlink_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Uplink) GetOfport() uint32 {
@@ -747,7 +821,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +833,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[8]
+	mi := &file_hostlink_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +846,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{8}
+	return file_hostlink_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Listener) GetProto() uint32 {
@@ -798,7 +872,7 @@ type ListenerList struct {
 
 func (x *ListenerList) Reset() {
 	*x = ListenerList{}
-	mi := &file_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +884,7 @@ func (x *ListenerList) String() string {
 func (*ListenerList) ProtoMessage() {}
 
 func (x *ListenerList) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[9]
+	mi := &file_hostlink_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +897,7 @@ func (x *ListenerList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerList.ProtoReflect.Descriptor instead.
 func (*ListenerList) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{9}
+	return file_hostlink_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListenerList) GetListeners() []*Listener {
@@ -848,7 +922,7 @@ type AddressList struct {
 
 func (x *AddressList) Reset() {
 	*x = AddressList{}
-	mi := &file_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +934,7 @@ func (x *AddressList) String() string {
 func (*AddressList) ProtoMessage() {}
 
 func (x *AddressList) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[10]
+	mi := &file_hostlink_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +947,7 @@ func (x *AddressList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressList.ProtoReflect.Descriptor instead.
 func (*AddressList) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{10}
+	return file_hostlink_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AddressList) GetAddresses() [][]byte {
@@ -915,7 +989,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1001,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[11]
+	mi := &file_hostlink_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1014,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{11}
+	return file_hostlink_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Endpoint) GetName() string {
@@ -1017,7 +1091,7 @@ type EndpointRef struct {
 
 func (x *EndpointRef) Reset() {
 	*x = EndpointRef{}
-	mi := &file_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1103,7 @@ func (x *EndpointRef) String() string {
 func (*EndpointRef) ProtoMessage() {}
 
 func (x *EndpointRef) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[12]
+	mi := &file_hostlink_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1116,7 @@ func (x *EndpointRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointRef.ProtoReflect.Descriptor instead.
 func (*EndpointRef) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{12}
+	return file_hostlink_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EndpointRef) GetVpc() string {
@@ -1075,7 +1149,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1161,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[13]
+	mi := &file_hostlink_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1174,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{13}
+	return file_hostlink_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LeaseRequest) GetId() uint64 {
@@ -1164,7 +1238,7 @@ type LeaseRelease struct {
 
 func (x *LeaseRelease) Reset() {
 	*x = LeaseRelease{}
-	mi := &file_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1250,7 @@ func (x *LeaseRelease) String() string {
 func (*LeaseRelease) ProtoMessage() {}
 
 func (x *LeaseRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[14]
+	mi := &file_hostlink_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1263,7 @@ func (x *LeaseRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRelease.ProtoReflect.Descriptor instead.
 func (*LeaseRelease) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{14}
+	return file_hostlink_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LeaseRelease) GetVpc() string {
@@ -1225,7 +1299,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1311,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[15]
+	mi := &file_hostlink_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1324,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{15}
+	return file_hostlink_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Welcome) GetControllers() []string {
@@ -1287,7 +1361,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1373,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[16]
+	mi := &file_hostlink_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1386,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{16}
+	return file_hostlink_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Ack) GetSeq() uint64 {
@@ -1340,7 +1414,7 @@ type EndpointError struct {
 
 func (x *EndpointError) Reset() {
 	*x = EndpointError{}
-	mi := &file_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1426,7 @@ func (x *EndpointError) String() string {
 func (*EndpointError) ProtoMessage() {}
 
 func (x *EndpointError) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[17]
+	mi := &file_hostlink_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1439,7 @@ func (x *EndpointError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointError.ProtoReflect.Descriptor instead.
 func (*EndpointError) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{17}
+	return file_hostlink_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EndpointError) GetVpc() string {
@@ -1402,7 +1476,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1488,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[18]
+	mi := &file_hostlink_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1501,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{18}
+	return file_hostlink_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Lease) GetId() uint64 {
@@ -1469,7 +1543,7 @@ type NetworkList struct {
 
 func (x *NetworkList) Reset() {
 	*x = NetworkList{}
-	mi := &file_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1555,7 @@ func (x *NetworkList) String() string {
 func (*NetworkList) ProtoMessage() {}
 
 func (x *NetworkList) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[19]
+	mi := &file_hostlink_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1568,7 @@ func (x *NetworkList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkList.ProtoReflect.Descriptor instead.
 func (*NetworkList) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{19}
+	return file_hostlink_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NetworkList) GetNetworks() []*Network {
@@ -1518,7 +1592,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1604,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[20]
+	mi := &file_hostlink_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1617,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{20}
+	return file_hostlink_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Network) GetTenant() string {
@@ -1593,7 +1667,7 @@ type NameQuery struct {
 
 func (x *NameQuery) Reset() {
 	*x = NameQuery{}
-	mi := &file_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1679,7 @@ func (x *NameQuery) String() string {
 func (*NameQuery) ProtoMessage() {}
 
 func (x *NameQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[21]
+	mi := &file_hostlink_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1692,7 @@ func (x *NameQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameQuery.ProtoReflect.Descriptor instead.
 func (*NameQuery) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{21}
+	return file_hostlink_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NameQuery) GetId() uint64 {
@@ -1655,7 +1729,7 @@ type NameAnswer struct {
 
 func (x *NameAnswer) Reset() {
 	*x = NameAnswer{}
-	mi := &file_hostlink_proto_msgTypes[22]
+	mi := &file_hostlink_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1741,7 @@ func (x *NameAnswer) String() string {
 func (*NameAnswer) ProtoMessage() {}
 
 func (x *NameAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_hostlink_proto_msgTypes[22]
+	mi := &file_hostlink_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1754,7 @@ func (x *NameAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameAnswer.ProtoReflect.Descriptor instead.
 func (*NameAnswer) Descriptor() ([]byte, []int) {
-	return file_hostlink_proto_rawDescGZIP(), []int{22}
+	return file_hostlink_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NameAnswer) GetId() uint64 {
@@ -1721,7 +1795,9 @@ const file_hostlink_proto_rawDesc = "" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
 	"\x03csr\x18\x03 \x01(\fR\x03csr\" \n" +
 	"\fRenewRequest\x12\x10\n" +
-	"\x03csr\x18\x01 \x01(\fR\x03csr\"U\n" +
+	"\x03csr\x18\x01 \x01(\fR\x03csr\"\x0e\n" +
+	"\fLeaveRequest\"\r\n" +
+	"\vLeaveAnswer\"U\n" +
 	"\vCertificate\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\fR\x05chain\x12\x0e\n" +
 	"\x02ca\x18\x02 \x01(\fR\x02ca\x12 \n" +
@@ -1843,10 +1919,11 @@ const file_hostlink_proto_rawDesc = "" +
 	"\x04ours\x18\x03 \x01(\bR\x04ours\x12\x16\n" +
 	"\x06target\x18\x04 \x01(\tR\x06target2O\n" +
 	"\bHostLink\x12C\n" +
-	"\aConnect\x12\x16.daoli.host.v1.HostMsg\x1a\x1c.daoli.host.v1.ControllerMsg(\x010\x012\x8d\x01\n" +
+	"\aConnect\x12\x16.daoli.host.v1.HostMsg\x1a\x1c.daoli.host.v1.ControllerMsg(\x010\x012\xcf\x01\n" +
 	"\tEnrolment\x12>\n" +
 	"\x04Join\x12\x1a.daoli.host.v1.JoinRequest\x1a\x1a.daoli.host.v1.Certificate\x12@\n" +
-	"\x05Renew\x12\x1b.daoli.host.v1.RenewRequest\x1a\x1a.daoli.host.v1.CertificateB+Z)github.com/daolinet/daolinet/hostd/hostpbb\x06proto3"
+	"\x05Renew\x12\x1b.daoli.host.v1.RenewRequest\x1a\x1a.daoli.host.v1.Certificate\x12@\n" +
+	"\x05Leave\x12\x1b.daoli.host.v1.LeaveRequest\x1a\x1a.daoli.host.v1.LeaveAnswerB+Z)github.com/daolinet/daolinet/hostd/hostpbb\x06proto3"
 
 var (
 	file_hostlink_proto_rawDescOnce sync.Once
@@ -1860,64 +1937,68 @@ func file_hostlink_proto_rawDescGZIP() []byte {
 	return file_hostlink_proto_rawDescData
 }
 
-var file_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_hostlink_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_hostlink_proto_goTypes = []any{
 	(*JoinRequest)(nil),   // 0: daoli.host.v1.JoinRequest
 	(*RenewRequest)(nil),  // 1: daoli.host.v1.RenewRequest
-	(*Certificate)(nil),   // 2: daoli.host.v1.Certificate
-	(*HostMsg)(nil),       // 3: daoli.host.v1.HostMsg
-	(*ControllerMsg)(nil), // 4: daoli.host.v1.ControllerMsg
-	(*Hello)(nil),         // 5: daoli.host.v1.Hello
-	(*Delta)(nil),         // 6: daoli.host.v1.Delta
-	(*Uplink)(nil),        // 7: daoli.host.v1.Uplink
-	(*Listener)(nil),      // 8: daoli.host.v1.Listener
-	(*ListenerList)(nil),  // 9: daoli.host.v1.ListenerList
-	(*AddressList)(nil),   // 10: daoli.host.v1.AddressList
-	(*Endpoint)(nil),      // 11: daoli.host.v1.Endpoint
-	(*EndpointRef)(nil),   // 12: daoli.host.v1.EndpointRef
-	(*LeaseRequest)(nil),  // 13: daoli.host.v1.LeaseRequest
-	(*LeaseRelease)(nil),  // 14: daoli.host.v1.LeaseRelease
-	(*Welcome)(nil),       // 15: daoli.host.v1.Welcome
-	(*Ack)(nil),           // 16: daoli.host.v1.Ack
-	(*EndpointError)(nil), // 17: daoli.host.v1.EndpointError
-	(*Lease)(nil),         // 18: daoli.host.v1.Lease
-	(*NetworkList)(nil),   // 19: daoli.host.v1.NetworkList
-	(*Network)(nil),       // 20: daoli.host.v1.Network
-	(*NameQuery)(nil),     // 21: daoli.host.v1.NameQuery
-	(*NameAnswer)(nil),    // 22: daoli.host.v1.NameAnswer
-	nil,                   // 23: daoli.host.v1.Endpoint.LabelsEntry
+	(*LeaveRequest)(nil),  // 2: daoli.host.v1.LeaveRequest
+	(*LeaveAnswer)(nil),   // 3: daoli.host.v1.LeaveAnswer
+	(*Certificate)(nil),   // 4: daoli.host.v1.Certificate
+	(*HostMsg)(nil),       // 5: daoli.host.v1.HostMsg
+	(*ControllerMsg)(nil), // 6: daoli.host.v1.ControllerMsg
+	(*Hello)(nil),         // 7: daoli.host.v1.Hello
+	(*Delta)(nil),         // 8: daoli.host.v1.Delta
+	(*Uplink)(nil),        // 9: daoli.host.v1.Uplink
+	(*Listener)(nil),      // 10: daoli.host.v1.Listener
+	(*ListenerList)(nil),  // 11: daoli.host.v1.ListenerList
+	(*AddressList)(nil),   // 12: daoli.host.v1.AddressList
+	(*Endpoint)(nil),      // 13: daoli.host.v1.Endpoint
+	(*EndpointRef)(nil),   // 14: daoli.host.v1.EndpointRef
+	(*LeaseRequest)(nil),  // 15: daoli.host.v1.LeaseRequest
+	(*LeaseRelease)(nil),  // 16: daoli.host.v1.LeaseRelease
+	(*Welcome)(nil),       // 17: daoli.host.v1.Welcome
+	(*Ack)(nil),           // 18: daoli.host.v1.Ack
+	(*EndpointError)(nil), // 19: daoli.host.v1.EndpointError
+	(*Lease)(nil),         // 20: daoli.host.v1.Lease
+	(*NetworkList)(nil),   // 21: daoli.host.v1.NetworkList
+	(*Network)(nil),       // 22: daoli.host.v1.Network
+	(*NameQuery)(nil),     // 23: daoli.host.v1.NameQuery
+	(*NameAnswer)(nil),    // 24: daoli.host.v1.NameAnswer
+	nil,                   // 25: daoli.host.v1.Endpoint.LabelsEntry
 }
 var file_hostlink_proto_depIdxs = []int32{
-	5,  // 0: daoli.host.v1.HostMsg.hello:type_name -> daoli.host.v1.Hello
-	6,  // 1: daoli.host.v1.HostMsg.delta:type_name -> daoli.host.v1.Delta
-	13, // 2: daoli.host.v1.HostMsg.lease_request:type_name -> daoli.host.v1.LeaseRequest
-	14, // 3: daoli.host.v1.HostMsg.lease_release:type_name -> daoli.host.v1.LeaseRelease
-	21, // 4: daoli.host.v1.HostMsg.name_query:type_name -> daoli.host.v1.NameQuery
-	15, // 5: daoli.host.v1.ControllerMsg.welcome:type_name -> daoli.host.v1.Welcome
-	16, // 6: daoli.host.v1.ControllerMsg.ack:type_name -> daoli.host.v1.Ack
-	18, // 7: daoli.host.v1.ControllerMsg.lease:type_name -> daoli.host.v1.Lease
-	19, // 8: daoli.host.v1.ControllerMsg.networks:type_name -> daoli.host.v1.NetworkList
-	22, // 9: daoli.host.v1.ControllerMsg.name_answer:type_name -> daoli.host.v1.NameAnswer
-	7,  // 10: daoli.host.v1.Hello.uplink:type_name -> daoli.host.v1.Uplink
-	8,  // 11: daoli.host.v1.Hello.listeners:type_name -> daoli.host.v1.Listener
-	11, // 12: daoli.host.v1.Hello.endpoints:type_name -> daoli.host.v1.Endpoint
-	11, // 13: daoli.host.v1.Delta.up:type_name -> daoli.host.v1.Endpoint
-	12, // 14: daoli.host.v1.Delta.down:type_name -> daoli.host.v1.EndpointRef
-	7,  // 15: daoli.host.v1.Delta.uplink:type_name -> daoli.host.v1.Uplink
-	9,  // 16: daoli.host.v1.Delta.listeners:type_name -> daoli.host.v1.ListenerList
-	10, // 17: daoli.host.v1.Delta.addresses:type_name -> daoli.host.v1.AddressList
-	8,  // 18: daoli.host.v1.ListenerList.listeners:type_name -> daoli.host.v1.Listener
-	23, // 19: daoli.host.v1.Endpoint.labels:type_name -> daoli.host.v1.Endpoint.LabelsEntry
-	17, // 20: daoli.host.v1.Ack.errors:type_name -> daoli.host.v1.EndpointError
-	20, // 21: daoli.host.v1.NetworkList.networks:type_name -> daoli.host.v1.Network
-	3,  // 22: daoli.host.v1.HostLink.Connect:input_type -> daoli.host.v1.HostMsg
+	7,  // 0: daoli.host.v1.HostMsg.hello:type_name -> daoli.host.v1.Hello
+	8,  // 1: daoli.host.v1.HostMsg.delta:type_name -> daoli.host.v1.Delta
+	15, // 2: daoli.host.v1.HostMsg.lease_request:type_name -> daoli.host.v1.LeaseRequest
+	16, // 3: daoli.host.v1.HostMsg.lease_release:type_name -> daoli.host.v1.LeaseRelease
+	23, // 4: daoli.host.v1.HostMsg.name_query:type_name -> daoli.host.v1.NameQuery
+	17, // 5: daoli.host.v1.ControllerMsg.welcome:type_name -> daoli.host.v1.Welcome
+	18, // 6: daoli.host.v1.ControllerMsg.ack:type_name -> daoli.host.v1.Ack
+	20, // 7: daoli.host.v1.ControllerMsg.lease:type_name -> daoli.host.v1.Lease
+	21, // 8: daoli.host.v1.ControllerMsg.networks:type_name -> daoli.host.v1.NetworkList
+	24, // 9: daoli.host.v1.ControllerMsg.name_answer:type_name -> daoli.host.v1.NameAnswer
+	9,  // 10: daoli.host.v1.Hello.uplink:type_name -> daoli.host.v1.Uplink
+	10, // 11: daoli.host.v1.Hello.listeners:type_name -> daoli.host.v1.Listener
+	13, // 12: daoli.host.v1.Hello.endpoints:type_name -> daoli.host.v1.Endpoint
+	13, // 13: daoli.host.v1.Delta.up:type_name -> daoli.host.v1.Endpoint
+	14, // 14: daoli.host.v1.Delta.down:type_name -> daoli.host.v1.EndpointRef
+	9,  // 15: daoli.host.v1.Delta.uplink:type_name -> daoli.host.v1.Uplink
+	11, // 16: daoli.host.v1.Delta.listeners:type_name -> daoli.host.v1.ListenerList
+	12, // 17: daoli.host.v1.Delta.addresses:type_name -> daoli.host.v1.AddressList
+	10, // 18: daoli.host.v1.ListenerList.listeners:type_name -> daoli.host.v1.Listener
+	25, // 19: daoli.host.v1.Endpoint.labels:type_name -> daoli.host.v1.Endpoint.LabelsEntry
+	19, // 20: daoli.host.v1.Ack.errors:type_name -> daoli.host.v1.EndpointError
+	22, // 21: daoli.host.v1.NetworkList.networks:type_name -> daoli.host.v1.Network
+	5,  // 22: daoli.host.v1.HostLink.Connect:input_type -> daoli.host.v1.HostMsg
 	0,  // 23: daoli.host.v1.Enrolment.Join:input_type -> daoli.host.v1.JoinRequest
 	1,  // 24: daoli.host.v1.Enrolment.Renew:input_type -> daoli.host.v1.RenewRequest
-	4,  // 25: daoli.host.v1.HostLink.Connect:output_type -> daoli.host.v1.ControllerMsg
-	2,  // 26: daoli.host.v1.Enrolment.Join:output_type -> daoli.host.v1.Certificate
-	2,  // 27: daoli.host.v1.Enrolment.Renew:output_type -> daoli.host.v1.Certificate
-	25, // [25:28] is the sub-list for method output_type
-	22, // [22:25] is the sub-list for method input_type
+	2,  // 25: daoli.host.v1.Enrolment.Leave:input_type -> daoli.host.v1.LeaveRequest
+	6,  // 26: daoli.host.v1.HostLink.Connect:output_type -> daoli.host.v1.ControllerMsg
+	4,  // 27: daoli.host.v1.Enrolment.Join:output_type -> daoli.host.v1.Certificate
+	4,  // 28: daoli.host.v1.Enrolment.Renew:output_type -> daoli.host.v1.Certificate
+	3,  // 29: daoli.host.v1.Enrolment.Leave:output_type -> daoli.host.v1.LeaveAnswer
+	26, // [26:30] is the sub-list for method output_type
+	22, // [22:26] is the sub-list for method input_type
 	22, // [22:22] is the sub-list for extension type_name
 	22, // [22:22] is the sub-list for extension extendee
 	0,  // [0:22] is the sub-list for field type_name
@@ -1928,14 +2009,14 @@ func file_hostlink_proto_init() {
 	if File_hostlink_proto != nil {
 		return
 	}
-	file_hostlink_proto_msgTypes[3].OneofWrappers = []any{
+	file_hostlink_proto_msgTypes[5].OneofWrappers = []any{
 		(*HostMsg_Hello)(nil),
 		(*HostMsg_Delta)(nil),
 		(*HostMsg_LeaseRequest)(nil),
 		(*HostMsg_LeaseRelease)(nil),
 		(*HostMsg_NameQuery)(nil),
 	}
-	file_hostlink_proto_msgTypes[4].OneofWrappers = []any{
+	file_hostlink_proto_msgTypes[6].OneofWrappers = []any{
 		(*ControllerMsg_Welcome)(nil),
 		(*ControllerMsg_Ack)(nil),
 		(*ControllerMsg_Lease)(nil),
@@ -1948,7 +2029,7 @@ func file_hostlink_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hostlink_proto_rawDesc), len(file_hostlink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -124,6 +124,7 @@ var HostLink_ServiceDesc = grpc.ServiceDesc{
 const (
 	Enrolment_Join_FullMethodName  = "/daoli.host.v1.Enrolment/Join"
 	Enrolment_Renew_FullMethodName = "/daoli.host.v1.Enrolment/Renew"
+	Enrolment_Leave_FullMethodName = "/daoli.host.v1.Enrolment/Leave"
 )
 
 // EnrolmentClient is the client API for Enrolment service.
@@ -139,6 +140,9 @@ type EnrolmentClient interface {
 	// Renew gives a host a new certificate for the key of the one that it shows,
 	// which may have ended up to 30 days ago.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*Certificate, error)
+	// Leave ends the membership of the host whose certificate is shown, which may
+	// have ended as with Renew: it is as if it had never joined.
+	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveAnswer, error)
 }
 
 type enrolmentClient struct {
@@ -169,6 +173,16 @@ func (c *enrolmentClient) Renew(ctx context.Context, in *RenewRequest, opts ...g
 	return out, nil
 }
 
+func (c *enrolmentClient) Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveAnswer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaveAnswer)
+	err := c.cc.Invoke(ctx, Enrolment_Leave_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnrolmentServer is the server API for Enrolment service.
 // All implementations must embed UnimplementedEnrolmentServer
 // for forward compatibility.
@@ -182,6 +196,9 @@ type EnrolmentServer interface {
 	// Renew gives a host a new certificate for the key of the one that it shows,
 	// which may have ended up to 30 days ago.
 	Renew(context.Context, *RenewRequest) (*Certificate, error)
+	// Leave ends the membership of the host whose certificate is shown, which may
+	// have ended as with Renew: it is as if it had never joined.
+	Leave(context.Context, *LeaveRequest) (*LeaveAnswer, error)
 	mustEmbedUnimplementedEnrolmentServer()
 }
 
@@ -197,6 +214,9 @@ func (UnimplementedEnrolmentServer) Join(context.Context, *JoinRequest) (*Certif
 }
 func (UnimplementedEnrolmentServer) Renew(context.Context, *RenewRequest) (*Certificate, error) {
 	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
+}
+func (UnimplementedEnrolmentServer) Leave(context.Context, *LeaveRequest) (*LeaveAnswer, error) {
+	return nil, status.Error(codes.Unimplemented, "method Leave not implemented")
 }
 func (UnimplementedEnrolmentServer) mustEmbedUnimplementedEnrolmentServer() {}
 func (UnimplementedEnrolmentServer) testEmbeddedByValue()                   {}
@@ -255,6 +275,24 @@ func _Enrolment_Renew_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Enrolment_Leave_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeaveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServer).Leave(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Enrolment_Leave_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServer).Leave(ctx, req.(*LeaveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Enrolment_ServiceDesc is the grpc.ServiceDesc for Enrolment service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -269,6 +307,10 @@ var Enrolment_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Renew",
 			Handler:    _Enrolment_Renew_Handler,
+		},
+		{
+			MethodName: "Leave",
+			Handler:    _Enrolment_Leave_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

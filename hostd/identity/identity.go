@@ -221,10 +221,10 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// Leave deletes the identity in dir but for the key: by that the host may join
-// again under its name, with a token.
+// Leave deletes the identity in dir, the key too: what a host that left had is
+// good for nothing.
 func Leave(dir string) error {
-	for _, name := range []string{hostFile, certFile, caFile} {
+	for _, name := range []string{hostFile, certFile, caFile, keyFile} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("delete the identity: %w", err)
 		}

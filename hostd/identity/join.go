@@ -132,7 +132,7 @@ func verifyPin(now time.Time, s tls.ConnectionState, pin string) error {
 }
 
 // call calls a controller's Enrolment.
-func call(ctx context.Context, controller string, tc *tls.Config, dial func(context.Context, string) (net.Conn, error), f func(hostpb.EnrolmentClient) (*hostpb.Certificate, error)) (*hostpb.Certificate, error) {
+func call[A any](ctx context.Context, controller string, tc *tls.Config, dial func(context.Context, string) (net.Conn, error), f func(hostpb.EnrolmentClient) (*A, error)) (*A, error) {
 	opts := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(tc)), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(hostpb.MaxMessage))}
 	if dial != nil {
 		opts = append(opts, grpc.WithContextDialer(dial))

@@ -39,7 +39,8 @@ type Config struct {
 	HostLife       time.Duration    // of a host's certificate; 0: DefaultHostLife
 	ControllerLife time.Duration    // of this controller's; 0: DefaultControllerLife
 	Now            func() time.Time // nil: time.Now
-	// Revoked is called once a host was revoked and its connections were told so.
+	// Revoked is called once a host was revoked or has left, and its connections were
+	// told so.
 	Revoked func(host string)
 }
 
@@ -236,16 +237,21 @@ func (a *Authority) Revoke(name string) (found bool, err error) {
 		return found, ignoreUnchanged(err)
 	}
 	a.cfg.Logger.Warn("host revoked", slog.String("host", name))
+	a.cut(name, errRevoked)
+	return true, nil
+}
+
+// cut ends the connections of a host that is trusted no more, and says so.
+func (a *Authority) cut(name string, why error) {
 	a.end(func(h *hold) error {
 		if h.host != name {
 			return nil
 		}
-		return errRevoked
+		return why
 	})
 	if a.cfg.Revoked != nil {
 		a.cfg.Revoked(name)
 	}
-	return true, nil
 }
 
 // errUnchanged keeps change from writing what has not changed.

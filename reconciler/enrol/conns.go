@@ -14,6 +14,7 @@ import (
 // Why a host's connection was closed.
 var (
 	errRevoked  = errors.New("the host was revoked")
+	errHostLeft = errors.New("the host has left")
 	errExpired  = errors.New("the host's last certificate ended")
 	errReplaced = errors.New("the host has joined again, with another key")
 	errDPID     = errors.New("the host's bridge has another datapath id now")

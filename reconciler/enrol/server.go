@@ -85,6 +85,22 @@ func (a *Authority) Renew(ctx context.Context, q *hostpb.RenewRequest) (*hostpb.
 	return a.certificate(trust.CertificatePEM(cert)), nil
 }
 
+// Leave takes a host out at its own wish: its connections end, and it is no host
+// any more.
+func (a *Authority) Leave(ctx context.Context, _ *hostpb.LeaveRequest) (*hostpb.LeaveAnswer, error) {
+	state, from := Peer(ctx)
+	shown, err := a.ca.Verify(a.cfg.Now(), state.PeerCertificates)
+	if err == nil {
+		err = a.change(func(s *trust.State) error { return s.Leave(a.cfg.Now(), shown) })
+	}
+	if err != nil {
+		return nil, a.answer("leave refused", from, shown.Host, err)
+	}
+	a.cfg.Logger.Info("host left", slog.String("host", shown.Host), slog.String("peer", from))
+	a.cut(shown.Host, errHostLeft)
+	return &hostpb.LeaveAnswer{}, nil
+}
+
 func (a *Authority) certificate(chain []byte) *hostpb.Certificate {
 	return &hostpb.Certificate{Chain: chain, Ca: a.caPEM, Controllers: a.cfg.Controllers}
 }

@@ -150,6 +150,22 @@ func (s *State) Renew(now time.Time, shown Shown, key KeyHash, notAfter time.Tim
 	return h, nil
 }
 
+// Leave takes the host out that shows a certificate of its key, which ended at most
+// Grace ago: it is as if it had never joined, so that its name, its datapath id
+// and its key are free.
+func (s *State) Leave(now time.Time, shown Shown) error {
+	h, err := s.Known(shown)
+	if err != nil {
+		return err
+	}
+	if now.After(shown.NotAfter.Add(Grace)) {
+		return refuse(ReasonExpired, "the certificate of host %q ended at %s, more than %s ago: daolictl host revoke %s takes it out",
+			h.Name, shown.NotAfter.UTC().Format(time.RFC3339), days(Grace), h.Name)
+	}
+	delete(s.Hosts, h.Name)
+	return nil
+}
+
 func days(d time.Duration) string { return fmt.Sprintf("%d days", int(d/(24*time.Hour))) }
 
 // Known returns the host that shows a certificate, whether that has ended or not.

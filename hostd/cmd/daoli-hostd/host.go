@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -84,37 +83,6 @@ func (o *runOptions) add(f *pflag.FlagSet) {
 	wireFlags(f, cfg)
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
-}
-
-func leaveCommand(sys system) *cobra.Command {
-	var cfg agent.Config
-	var force bool
-	cmd := &cobra.Command{
-		Use:   "leave",
-		Short: "Give the uplink its address and routes back and delete the bridge",
-		Long: `Give the uplink its address and routes back, without losing a packet, and delete
-the bridge. A running daoli-hostd does it and ends; where none runs, this command
-does it by what the state directory says. The host's certificate is deleted; its
-name stays its own until it is revoked (daolictl host revoke).`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := agent.NewClient(socketOf(cmd)).Leave(cmd.Context(), agent.LeaveRequest{Force: force})
-			var unreachable *agent.UnreachableError
-			if errors.As(err, &unreachable) {
-				cfg.Logger = slog.New(slog.NewTextHandler(sys.err, nil))
-				err = agent.Leave(cmd.Context(), cfg, agent.LeaveRequest{Force: force})
-			}
-			if err != nil {
-				return failure{err}
-			}
-			return nil
-		},
-	}
-	f := cmd.Flags()
-	f.BoolVar(&force, "force", false, "detach endpoints that are attached")
-	f.StringVar(&cfg.OVSRunDir, "ovs-rundir", agent.DefaultOVSRunDir, "directory with Open vSwitch's sockets, where no daoli-hostd runs")
-	f.StringVar(&cfg.StateDir, "state-dir", agent.DefaultStateDir, "daoli-hostd's state directory, where none runs")
-	return cmd
 }
 
 func hostName() (string, error) {

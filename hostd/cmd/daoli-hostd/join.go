@@ -156,26 +156,45 @@ func keepFlags(stateDir string, flags *pflag.FlagSet) error {
 	return nil
 }
 
-// restoreFlags sets the flags that join was given and this command was not.
-func restoreFlags(stateDir string, flags *pflag.FlagSet) error {
-	path := filepath.Join(stateDir, flagsFile)
+// keptFlags returns what keepFlags kept, and where.
+func keptFlags(stateDir string) (kept map[string][]string, path string, err error) {
+	path = filepath.Join(stateDir, flagsFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, path, nil
 	}
-	kept := map[string][]string{}
 	if err == nil {
 		err = json.Unmarshal(b, &kept)
 	}
 	if err != nil {
-		return fmt.Errorf("read what join was given in %s: %w: delete it to start with the defaults", path, err)
+		return nil, path, fmt.Errorf("read what join was given in %s: %w: delete it to start with the defaults", path, err)
+	}
+	return kept, path, nil
+}
+
+// restoreFlags sets the flags that join was given and this command was not.
+func restoreFlags(stateDir string, flags *pflag.FlagSet) error {
+	kept, path, err := keptFlags(stateDir)
+	if err != nil {
+		return err
+	}
+	for name := range kept {
+		if flags.Lookup(name) == nil {
+			return fmt.Errorf("%s keeps --%s, which this daoli-hostd does not know: take it out", path, name)
+		}
+	}
+	return restoreKnown(stateDir, flags)
+}
+
+// restoreKnown sets those of them that this command knows.
+func restoreKnown(stateDir string, flags *pflag.FlagSet) error {
+	kept, path, err := keptFlags(stateDir)
+	if err != nil {
+		return err
 	}
 	for name, values := range kept {
 		f := flags.Lookup(name)
-		if f == nil {
-			return fmt.Errorf("%s keeps --%s, which this daoli-hostd does not know: take it out", path, name)
-		}
-		if f.Changed {
+		if f == nil || f.Changed {
 			continue
 		}
 		for _, v := range values { // a slice's first replaces the default, the others are added
