@@ -311,6 +311,45 @@ func TestLeftFlowsOfALostClientAreGoneBeforeTheirWirePortIsGiven(t *testing.T) {
 	}
 }
 
+// TestWirePortOfWhatNobodyAdoptedRests: packets of the old session may be on their
+// way when another is opened between the same hosts, whichever of its flows told.
+func TestWirePortOfWhatNobodyAdoptedRests(t *testing.T) {
+	for name, spoil := range map[string]func(b *bench){
+		"the client's switch still had it": func(b *bench) { b.tables[2] = make(map[openflow.Key]openflow.Flow) },
+		"the server's switch still had it": func(b *bench) { b.tables[1] = make(map[openflow.Key]openflow.Flow) },
+	} {
+		for _, p := range []packet.Headers{syn(80), {Proto: packet.UDP, SrcPort: 40001, DstPort: 53}, {Proto: packet.ICMP, ICMPType: 8}} {
+			t.Run(fmt.Sprintf("%s, protocol %d", name, p.Proto), func(t *testing.T) {
+				label := func(b *bench) uint16 {
+					b.lift(1, 16, b.frame("web1", "web2", p))
+					for s := range b.e.Sessions().All {
+						high, low := s.WirePorts()
+						return max(high, low)
+					}
+					t.Fatal("no session was opened")
+					return 0
+				}
+				b := started(t)
+				was := label(b)
+				spoil(b)
+				for k, f := range b.tables[1] { // which then says nothing that can be adopted
+					if f.Priority == pipeline.PrioForward && pipeline.ParseCookie(f.Cookie).Category == pipeline.CategorySession {
+						delete(b.tables[1], k)
+					}
+				}
+				b.restart()
+				b.comeBack(orders()[0], b.w.AllowAll("r1"))
+				if n := b.e.Sessions().Len(); n != 0 {
+					t.Fatalf("%d sessions were adopted; want none", n)
+				}
+				if is := label(b); is == was || was == 0 {
+					t.Errorf("the next session has label %d, the old one had %d; want another", is, was)
+				}
+			})
+		}
+	}
+}
+
 func TestAdoptedSessionGoesOnAgeing(t *testing.T) {
 	b := started(t)
 	b.lift(1, 16, b.frame("web1", "db2", packet.Headers{Proto: packet.UDP, SrcPort: 40001, DstPort: 9}))

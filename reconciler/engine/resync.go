@@ -28,7 +28,7 @@ func (e *Engine) resync(now time.Time, dpid uint64) []Effect {
 	want := e.desired(dpid)
 	b := &openflow.Batch{DPID: dpid, Meters: sorted(want.meters), Groups: sorted(want.groups)}
 	unused := unusedMeters(dpid, sw.held, want.meters)
-	sw.keep(now, e.mend(b, dpid, sw.held, later, want.flows))
+	sw.keep(now, e.mend(now, b, dpid, sw.held, later, want.flows))
 	out = append(out, e.confirm(b)...)
 	if len(unused.Meters) > 0 {
 		out = append(out, Send{unused})
@@ -84,7 +84,7 @@ func (e *Engine) inherited(cookie uint64) bool {
 // those flows that cannot be judged yet, which stay. Deletions come first; a flow
 // that is only overwritten is not deleted, so that there is no moment without it.
 func (e *Engine) mend(
-	b *openflow.Batch, dpid uint64, held []openflow.FlowStats, later map[uint64]bool, want map[openflow.Key]openflow.Flow,
+	now time.Time, b *openflow.Batch, dpid uint64, held []openflow.FlowStats, later map[uint64]bool, want map[openflow.Key]openflow.Flow,
 ) []openflow.FlowStats {
 	var kept []openflow.FlowStats
 	as := make(map[openflow.Key]bool, len(want)) // flows that are as they should be
@@ -100,6 +100,7 @@ func (e *Engine) mend(
 			kept = append(kept, *f)
 		default:
 			b.Flows = append(b.Flows, deleteOf(*f))
+			e.restLabel(now, dpid, f)
 		}
 	}
 	var missing []openflow.Flow
@@ -112,6 +113,18 @@ func (e *Engine) mend(
 		b.Flows = append(b.Flows, openflow.Add(f))
 	}
 	return kept
+}
+
+// restLabel keeps what stood for a session that nobody adopts from others, while
+// packets of it may be on their way: its flow on a switch is being deleted.
+func (e *Engine) restLabel(now time.Time, dpid uint64, f *openflow.FlowStats) {
+	h := e.snap.HostByDPID(dpid)
+	if h == nil || !e.inherited(f.Cookie) {
+		return
+	}
+	if w, ok := flows.WireLabel(openflow.PortNo(h.Uplink.Port), f); ok {
+		e.sessions.RestLabel(now, w)
+	}
 }
 
 // waiting returns the cookies of an earlier controller's sessions on a switch
@@ -174,6 +187,7 @@ func (e *Engine) dropLeft(now time.Time) []Effect {
 		b := &openflow.Batch{DPID: dpid}
 		for _, f := range sw.held {
 			b.Flows = append(b.Flows, deleteOf(f))
+			e.restLabel(now, dpid, &f)
 		}
 		sw.keep(now, nil)
 		out = append(out, Send{b})
@@ -236,7 +250,7 @@ func (e *Engine) settle(now time.Time, dpid uint64) []Effect {
 		e.addSession(want, dpid, e.sessions.Get(sw.held[i].Cookie))
 	}
 	b := &openflow.Batch{DPID: dpid}
-	sw.keep(sw.since, e.mend(b, dpid, sw.held, later, want))
+	sw.keep(sw.since, e.mend(now, b, dpid, sw.held, later, want))
 	if len(b.Flows) > 0 {
 		e.sessions.Step(now, session.SwitchLost{DPID: dpid}) // until the deletions are confirmed
 		out = append(out, e.confirm(b)...)

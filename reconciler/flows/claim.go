@@ -75,4 +75,27 @@ func Origin(uplink openflow.PortNo, f *openflow.FlowStats) (netip.Addr, bool) {
 	return openflow.AddrFrom32(m.IPSrc.Value), true
 }
 
+// WireLabel reads what stands for a session on the wire leg that a flow takes
+// packets from, if it takes them from the wire.
+func WireLabel(uplink openflow.PortNo, f *openflow.FlowStats) (session.WireLabel, bool) {
+	m := &f.Match
+	if f.Table != pipeline.TableSession || m.InPort != uplink || !exact32(m.IPSrc) || !exact32(m.IPDst) || m.IPProto.Mask != 0xff {
+		return session.WireLabel{}, false
+	}
+	src, dst := openflow.AddrFrom32(m.IPSrc.Value), openflow.AddrFrom32(m.IPDst.Value)
+	w, port := session.WireLabel{Client: src, Server: dst, Proto: packet.Proto(m.IPProto.Value)}, m.L4Dst
+	switch f.Priority {
+	case pipeline.PrioForward:
+	case pipeline.PrioReply:
+		w.Client, w.Server, port = dst, src, m.L4Src
+	default:
+		return session.WireLabel{}, false
+	}
+	if w.Label = port.Value; w.Proto == packet.ICMP {
+		w.Label = uint16(m.ICMPCode.Value)
+		return w, m.ICMPCode.Mask == 0xff
+	}
+	return w, port.Mask == 0xffff
+}
+
 func exact32(b openflow.Bits[uint32]) bool { return b.Mask == ^uint32(0) }

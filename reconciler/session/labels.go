@@ -178,6 +178,26 @@ func (l *labels) release(now time.Time, p pair, label wireLabel) {
 	of.resting[label] = &resting{owner{s.Key(), label == s.low}, s.Client.AddrID, now.Add(labelRest)}
 }
 
+// WireLabel is what stood for a session between two hosts, by their underlay
+// addresses: a wire port, or for ICMP the code.
+type WireLabel struct {
+	Client, Server netip.Addr
+	Proto          packet.Proto
+	Label          uint16
+}
+
+// RestLabel keeps a label from everybody for some time, unless it is a session's
+// now: one that nobody adopted may still have packets on their way.
+func (t *Table) RestLabel(now time.Time, w WireLabel) {
+	of, label := t.labels.ledger(pairOf(w.Client, w.Server, w.Proto)), wireLabel(w.Label)
+	if of.owned[label] != nil {
+		return
+	}
+	of.rested(label)
+	of.resting[label] = &resting{free: now.Add(labelRest)}
+	of.held[0]++ // nobody's
+}
+
 // forget drops what no longer matters, so that memory follows what lives.
 func (l *labels) forget(now time.Time) {
 	for _, by := range &l.by {
