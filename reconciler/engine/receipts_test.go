@@ -148,6 +148,12 @@ func TestWhatCutsTellsTheCause(t *testing.T) {
 			b.now = b.now.Add(time.Hour)
 			b.step(engine.Tick{})
 		}, engine.CauseUntil, session.EndPolicy},
+		{"an endpoint's labels change", func(b *bench) {
+			b.step(engine.RevisionLoaded{Policy: banning{b.w.AllowAll("r2")}})
+			web2 := b.endpoint("web2").EndpointReport
+			web2.Labels = map[string]string{"state": "banned"}
+			b.step(engine.HostChanged{Conn: 2, Host: "h2", Delta: inventory.HostDelta{Seq: 1, Up: []inventory.EndpointReport{web2}}})
+		}, engine.CauseReport, session.EndPolicy},
 		{"no session is forbidden", func(b *bench) { b.step(engine.RevisionLoaded{Policy: b.w.AllowAll("r2")}) }, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -168,6 +174,16 @@ func TestWhatCutsTellsTheCause(t *testing.T) {
 			}
 		})
 	}
+}
+
+// banning is a policy that denies what has a label.
+type banning struct{ *world.Verdicts }
+
+func (p banning) Decide(now time.Time, q policy.Query) policy.Decision {
+	if q.Dst.Labels["state"] == "banned" {
+		return policy.Decision{Verdict: policy.Drop, Reason: policy.ReasonRuleDeny, Revision: p.ID}
+	}
+	return p.Verdicts.Decide(now, q)
 }
 
 // until is a policy that says one thing until a time and another from then on.

@@ -321,6 +321,11 @@ func (c *cluster) sleep() {
 	for _, h := range c.hosts {
 		h.checkTables()
 	}
+	for _, r := range c.ctl.engine.Receipts() {
+		if !r.Done() || slices.ContainsFunc(r.Hosts, func(h engine.CutHost) bool { return h.State != engine.CutConfirmed && h.State != engine.CutRevoked }) {
+			c.fail(RuleRest, "hours after the last packet receipt %d is not confirmed by all: %+v", r.ID, r.Hosts)
+		}
+	}
 	if left := remembered(reflect.ValueOf(c.ctl.engine).Elem(), "engine"); left != "" {
 		c.fail(RuleRest, "hours after the last packet the controller still has %s", left)
 	}
@@ -334,6 +339,8 @@ var lasting = map[string]bool{
 	"engine.outcomes": true, "engine.reasons": true, // counts, by what is counted
 	"engine.lifted":            true, // the last packet
 	"engine.spare":             true, // 64 batches at most
+	"engine.cuts.kept":         true, // 100 at most, of 20,000 lines
+	"engine.cuts.current":      true, // the last event's
 	"engine.switches.suspects": true, // what the last audit found
 	"engine.sessions.snap":     true, "engine.sessions.pol": true, "engine.sessions.memory": true, "engine.sessions.tenants": true,
 	"engine.sessions.forbidden": true, // 65,536 at most
