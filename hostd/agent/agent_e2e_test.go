@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -141,8 +142,12 @@ type bed struct {
 func newBed(t *testing.T) *bed {
 	t.Helper()
 	l := lab.New(t)
-	b := &bed{t: t, lab: l, h1: l.Namespace("h1"), rt: l.Namespace("rt"), ct: l.Namespace("ct"), binary: filepath.Join(l.Dir(), "daoli-hostd")}
-	lab.Run(t, "go", "build", "-o", b.binary, "github.com/daolinet/daolinet/hostd/cmd/daoli-hostd")
+	b := &bed{t: t, lab: l, h1: l.Namespace("h1"), rt: l.Namespace("rt"), ct: l.Namespace("ct")}
+	b.binary = filepath.Join(os.Getenv("DAOLI_E2E_BINARIES"), "daoli-hostd")
+	if !filepath.IsAbs(b.binary) {
+		b.binary = filepath.Join(l.Dir(), "daoli-hostd")
+		lab.Run(t, "go", "build", "-o", b.binary, "github.com/daolinet/daolinet/hostd/cmd/daoli-hostd")
+	}
 	lab.Cable(b.h1, "eth0", b.rt, "r1")
 	lab.Cable(b.ct, "eth0", b.rt, "r2")
 	b.rt.Run("sysctl", "-qw", "net.ipv4.ip_forward=1")

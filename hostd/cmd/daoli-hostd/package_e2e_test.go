@@ -25,9 +25,12 @@ func TestPackagesInstallAndRemove(t *testing.T) {
 		}
 		return string(out)
 	}
-	bin, root := filepath.Join(dir, "bin"), filepath.Join(dir, "root")
-	const module = "github.com/daolinet/daolinet/"
-	do("go", "build", "-o", bin+"/", module+"hostd/cmd/daoli-hostd", module+"reconciler/cmd/daoli-reconcile", module+"reconciler/cmd/daolictl")
+	bin, root := os.Getenv("DAOLI_E2E_BINARIES"), filepath.Join(dir, "root")
+	if bin == "" {
+		bin = filepath.Join(dir, "bin")
+		const module = "github.com/daolinet/daolinet/"
+		do("go", "build", "-o", bin+"/", module+"hostd/cmd/daoli-hostd", module+"reconciler/cmd/daoli-reconcile", module+"reconciler/cmd/daolictl")
+	}
 	debs := strings.Fields(do("../../package/build", bin, dir, "1.2.3"))
 	if len(debs) != 2 {
 		t.Fatalf("packages are %v", debs)
