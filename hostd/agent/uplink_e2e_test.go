@@ -119,8 +119,10 @@ func TestHostsConnectionsSurviveJoinAndLeave(t *testing.T) {
 				t.Errorf("the typing: %v", err)
 			}
 			t.Logf("%d MB came over; longest wait for an answer of %d: %s", bulk.count.Load()>>20, typed.count.Load(), time.Duration(typed.longest.Load()))
-			// A lost segment costs its retransmission time-out, 200 ms at least.
-			if gap := time.Duration(typed.longest.Load()); gap > 190*time.Millisecond {
+			// A segment lost while the address moves comes again after 200 ms, and once
+			// more after 400: people don't see that, and busy machines add to it. Who
+			// waits for a second has lost the way for longer than the move of an address.
+			if gap := time.Duration(typed.longest.Load()); gap > time.Second {
 				t.Errorf("an answer took %s", gap)
 			}
 		})

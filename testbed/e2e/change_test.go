@@ -124,6 +124,7 @@ func TestBadEditKeepsTheLastGoodRevisionAndSaysWhere(t *testing.T) {
 }
 
 func TestRestartOfASwitchRecovers(t *testing.T) {
+	t.Parallel()
 	f := start(t, 2)
 	client := f.attach("h1:acme/wide/one/client")
 	server := f.attach("h2:acme/wide/two/server")
@@ -147,6 +148,7 @@ func TestRestartOfASwitchRecovers(t *testing.T) {
 }
 
 func TestControllerGoneLeavesSessionsAloneAndItsReturnAdmitsNewOnes(t *testing.T) {
+	t.Parallel()
 	f := start(t, 2)
 	client := f.attach("h1:acme/wide/one/client")
 	server := f.attach("h2:acme/wide/two/server")

@@ -71,6 +71,7 @@ func TestTestbedCommandKeepsATestbedUntilDown(t *testing.T) {
 }
 
 func TestDemoTellsTheTruth(t *testing.T) {
+	t.Parallel()
 	program, temp := buildCommand(t, "daoli-demo"), shortTemp(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

@@ -41,6 +41,11 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// patience bounds a test, or a subtest: what mostly takes seconds takes far longer
+// where others keep the cores busy. Tests that mostly wait run side by side, after
+// those that measure how long something takes.
+const patience = 5 * time.Minute
+
 // fabric is a testbed with a copy of testdata/specs, for one test.
 type fabric struct {
 	*netns.Testbed
@@ -68,7 +73,7 @@ func startWith(t *testing.T, opt netns.Options) *fabric {
 		t.Fatal(err)
 	}
 	t.Logf("%d hosts up in %s", opt.Hosts, time.Since(began).Round(time.Millisecond))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(func() {
 		cancel()
 		if t.Failed() {
@@ -81,8 +86,12 @@ func startWith(t *testing.T, opt netns.Options) *fabric {
 	return &fabric{tb, t, ctx}
 }
 
-// with returns the fabric for a subtest.
-func (f *fabric) with(t *testing.T) *fabric { return &fabric{f.Testbed, t, f.ctx} }
+// with returns the fabric for a subtest, which has time of its own.
+func (f *fabric) with(t *testing.T) *fabric {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), patience)
+	t.Cleanup(cancel)
+	return &fabric{f.Testbed, t, ctx}
+}
 
 // attach attaches an endpoint, named HOST:TENANT/VPC/SUBNET/NAME, which claims
 // groups, until the test ends.
@@ -207,7 +216,7 @@ func (f *fabric) wire(host string) *inside.Capture {
 // await waits for a frame that match accepts, or ends the test.
 func (f *fabric) await(c *inside.Capture, what string, match func(*inside.Captured) bool) inside.Captured {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(f.ctx, 30*time.Second)
 	defer cancel()
 	got, err := c.Await(ctx, match)
 	if err != nil {
@@ -330,11 +339,11 @@ func (f *fabric) revision() string {
 	return s.Revision.ID
 }
 
-// eventually calls ready until it returns nil, at most 10 s, for states of
+// eventually calls ready until it returns nil, at most 30 s, for states of
 // which no event tells.
 func (f *fabric) eventually(what string, ready func() error) {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(f.ctx, 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -127,8 +127,16 @@ func staleDecision(f *fabric, guarded bool) string {
 		f.next(was)
 	}
 	// Whatever the switches were told before, they have done when a session that
-	// comes after it works.
-	barrier := func() { f.exchange(f.dial(honest, "udp4", 0, witness.AddrPort(53)), "", "barrier") }
+	// comes after it works, but for what their datapaths remember of it, which on a
+	// busy machine they do for some time more.
+	barrier := func() {
+		f.exchange(f.dial(honest, "udp4", 0, witness.AddrPort(53)), "", "barrier")
+		for _, h := range f.Hosts {
+			if err := h.Purge(f.ctx); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+	}
 	// The server's own frame is captured behind all that has come to it.
 	dev, marks := f.device(server), 0
 	arrived := func(since time.Time) (n int) {

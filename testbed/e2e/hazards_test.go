@@ -14,6 +14,7 @@ type hazard struct {
 
 // TestHazards runs each hazard as built, and once with its guard taken out.
 func TestHazards(t *testing.T) {
+	t.Parallel()
 	f := start(t, 2)
 	hazards := []hazard{
 		{"an expired NAT-in flow lets the host's stack answer", expiredFlow},

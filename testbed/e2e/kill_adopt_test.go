@@ -68,6 +68,7 @@ func (f *fabric) restartController(meanwhile func()) {
 // restart. Without what the new controller reads from the switches it would give
 // ports again under which connections live.
 func TestNoLiveWirePortIsGivenAgain(t *testing.T) {
+	t.Parallel()
 	t.Run("guarded", func(t *testing.T) {
 		if again := givenAgain(t, true); len(again) != 0 {
 			t.Errorf("wire ports of live sessions that were given again: %v", again)
@@ -196,6 +197,7 @@ func (f *fabric) adopted(old map[string]api.Session) {
 // of what it adopted: at another time, or while it is away. Whichever end of an
 // idle connection speaks then, both see a reset, and the rest goes on.
 func TestAForbiddingEditCutsWhatWasAdopted(t *testing.T) {
+	t.Parallel()
 	forbid := func(f *fabric) { f.edit(killFile, "tcp/9002, tcp/9003", "tcp/9003") }
 	t.Run("after the adoption", func(t *testing.T) {
 		forbidAdopted(t, func(f *fabric, old map[string]api.Session) {
@@ -222,7 +224,7 @@ func TestAForbiddingEditCutsWhatWasAdopted(t *testing.T) {
 }
 
 func forbidAdopted(t *testing.T, restart func(f *fabric, old map[string]api.Session)) {
-	f := startKill(t, 2*time.Minute)
+	f := startKill(t, patience)
 	client, other := f.attach("h1:acme/kill/one/client1"), f.attach("h1:acme/kill/one/client2")
 	var forbidden, kept []link
 	for _, where := range []string{"h1:acme/kill/two/server1", "h2:acme/kill/two/server2"} {

@@ -92,6 +92,7 @@ func partsOn(hosts []string, programs []netns.Program) (parts []netns.Part) {
 // first afterwards, and datagrams, on one host and between two. None may break,
 // none may lose a byte, and afterwards all is as after a clean start.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	n := *seed
 	if n == 0 {
 		n = rand.Uint64()
@@ -121,6 +122,7 @@ func TestKill(t *testing.T) {
 // TestKillSeesWhatDoesNotComeBack leaves the controller dead: then what the
 // switches forgot stays away, and TestKill's eyes must see it.
 func TestKillSeesWhatDoesNotComeBack(t *testing.T) {
+	t.Parallel()
 	k := startKilling(t, 2*settleTime)
 	for _, p := range partsOn([]string{"h2"}, []netns.Program{netns.ProgramController, netns.ProgramSwitch}) {
 		if err := k.Kill(p); err != nil {

@@ -30,6 +30,7 @@ type organisation struct {
 // The promise of the whole: what matrix says of the YAML is what packets meet.
 // All organisations are up together, on the same three hosts.
 func TestMatrixIsWhatPacketsMeet(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	specs := filepath.Join(dir, "specs")
 	if err := os.CopyFS(specs, os.DirFS("testdata/orgs/specs")); err != nil {
@@ -75,6 +76,7 @@ func TestMatrixIsWhatPacketsMeet(t *testing.T) {
 
 // What the examples' readers are told is what they get.
 func TestExamplesAreWhatPacketsMeet(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("../../examples/*/endpoints.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("examples with an endpoints file: %v, %v; want some", files, err)

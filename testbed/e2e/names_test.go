@@ -287,6 +287,7 @@ func (f *fabric) together(network string, source uint16, want map[*netns.Endpoin
 }
 
 func TestNamesOfPeers(t *testing.T) {
+	t.Parallel()
 	f := start(t, 2)
 	f.nameServer()
 	mine, theirs := f.attach("h1:acme/wide/one/mine"), netip.MustParseAddr("10.9.0.2")
@@ -336,6 +337,7 @@ func TestTheHostsNameServersAreAskedForTheRest(t *testing.T) {
 // The controller ends; what it said goes on. What nobody asked before can't be
 // told, and is no lie that it is not there. Names outside need no controller.
 func TestNamesWithoutAController(t *testing.T) {
+	t.Parallel()
 	f := start(t, 2)
 	f.nameServer()
 	web, db := f.attach("h1:acme/prod/web/web1"), f.attach("h2:acme/prod/db/db1")
@@ -376,6 +378,7 @@ func (f *fabric) afterFresh() {
 // hostd and the switch end and come back, each alone and both; names too. The port
 // that hostd lost costs the switch nothing meanwhile.
 func TestNamesAfterRestarts(t *testing.T) {
+	t.Parallel()
 	f := start(t, 1)
 	web, db := f.attach("h1:acme/prod/web/web1"), f.attach("h1:acme/prod/db/db1")
 	h := f.Host("h1")
@@ -567,6 +570,7 @@ func (f *fabric) sentTo(host, device string) uint64 {
 // port's own guard out the resolver still knows by the port who asks; only without
 // that too is it the other who asked, and gets the answer.
 func TestForgedAskers(t *testing.T) {
+	t.Parallel()
 	f := start(t, 1)
 	forger, victim := f.attach("h1:acme/wide/one/forger"), f.attach("h1:acme/prod/web/web1")
 	f.finds(victim, lookup{name: "web1"}, victim.Addr)

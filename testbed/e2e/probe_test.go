@@ -52,6 +52,7 @@ func (f *fabric) measure(endpoints ...*netns.Endpoint) (map[string]string, strin
 // A probe that could not see a wrong network proves nothing, so flows are put
 // into the switches that make it wrong, each in another way.
 func TestProbeMeasuresWhatTheSwitchesDo(t *testing.T) {
+	t.Parallel()
 	const allow, drop, reject = "allow allow allow", "drop drop drop", "reject reject reject"
 	f := start(t, 2)
 	web := f.attach("h1:acme/prod/web/web", "web")

@@ -30,7 +30,7 @@ func startBrief(t *testing.T, hosts int) *fabric {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(func() {
 		cancel()
 		if t.Failed() {
@@ -111,6 +111,7 @@ func (f *fabric) talking() net.Conn {
 }
 
 func TestCertificatesAreRenewedWithoutAnyLostConnection(t *testing.T) {
+	t.Parallel()
 	f := startBrief(t, 2)
 	c := f.talking()
 	begin := time.Now()
@@ -151,6 +152,7 @@ func TestCertificatesAreRenewedWithoutAnyLostConnection(t *testing.T) {
 }
 
 func TestAnEndedCertificateCutsALiveSwitchUntilItIsRenewed(t *testing.T) {
+	t.Parallel()
 	f := startBrief(t, 2)
 	c := f.talking()
 	h2 := f.Host("h2")
@@ -174,6 +176,7 @@ func TestAnEndedCertificateCutsALiveSwitchUntilItIsRenewed(t *testing.T) {
 }
 
 func TestARevokedHostIsCutOffAtOnce(t *testing.T) {
+	t.Parallel()
 	f := start(t, 2)
 	c := f.talking()
 	h2 := f.Host("h2")

@@ -23,6 +23,7 @@ import (
 // TestUnderlayHazards is TestHazards for what lies below the endpoints: routers,
 // and the hosts' own stacks.
 func TestUnderlayHazards(t *testing.T) {
+	t.Parallel()
 	f := start(t, 2)
 	hazards := []hazard{
 		{"a server's push to the host itself after its switch started anew", pushAfterRestart},
@@ -108,7 +109,8 @@ func (f *fabric) hasListener(host string, port uint16) {
 		}
 		return errors.New("there are none")
 	})
-	if took := time.Since(start); took > time.Second {
+	// It looks twice a second; the rest is margin for a machine that is busy.
+	if took := time.Since(start); took > 3*time.Second {
 		f.t.Errorf("the listener had flows after %s; want at most 500 ms and a little", took)
 	}
 }

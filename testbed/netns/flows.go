@@ -85,12 +85,17 @@ func (h *Host) SetActions(ctx context.Context, f Flow, actions string) error {
 	return h.change(ctx, "mod-flows", f.key(f.Match)+",actions="+actions, "--strict")
 }
 
-// change changes flows and lets the datapath forget what it cached of the old
-// ones, which it would go by for some time more.
+// change changes flows, and purges.
 func (h *Host) change(ctx context.Context, command string, args ...string) error {
 	if _, err := h.OFCtl(ctx, command, args...); err != nil {
 		return err
 	}
+	return h.Purge(ctx)
+}
+
+// Purge lets the datapath forget what it cached of flows that are others now,
+// which it would go by for some time more.
+func (h *Host) Purge(ctx context.Context) error {
 	cmd := h.testbed.Command(ctx, "ovs-appctl", "-t", "ovs-vswitchd", "revalidator/purge")
 	cmd.Env = append(cmd.Env, h.environ()...)
 	if out, err := cmd.CombinedOutput(); err != nil {

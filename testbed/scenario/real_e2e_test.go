@@ -3,12 +3,14 @@
 package scenario_test
 
 import (
+	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -32,17 +34,32 @@ func TestScenariosOnRealSwitches(t *testing.T) {
 		}
 	}
 	// Most of them wait most of the time, so several run side by side; t.Parallel
-	// would allow no more than there are cores.
+	// would allow no more than there are cores. Those that wait for minutes come
+	// first: with one of them last, all wait for it.
 	var wg sync.WaitGroup
-	room := make(chan struct{}, 5)
-	for name, path := range archives(t) {
+	room := make(chan struct{}, 6)
+	all := archives(t)
+	longest := func(a, b string) int { return int(waits(t, all[b]) - waits(t, all[a])) }
+	for _, name := range slices.SortedStableFunc(maps.Keys(all), longest) {
+		room <- struct{}{}
 		wg.Go(func() {
-			room <- struct{}{}
 			defer func() { <-room }()
-			t.Run(name, func(t *testing.T) { onReal(t, path, binaries) })
+			t.Run(name, func(t *testing.T) { onReal(t, all[name], binaries) })
 		})
 	}
 	wg.Wait()
+}
+
+// waits returns for how long a scenario lets time pass.
+func waits(t *testing.T, path string) (sum time.Duration) {
+	t.Helper()
+	s, _ := load(t, path)
+	for _, step := range s.Steps {
+		if tick, ok := step.Step.(scenario.Tick); ok {
+			sum += tick.D
+		}
+	}
+	return sum
 }
 
 func onReal(t *testing.T, path, binaries string) {
