@@ -55,6 +55,7 @@ func dockerRounds(random *rand.Rand, all bool) []round {
 // dockerd is dead: nothing that is killed breaks a connection of theirs, and
 // afterwards containers come and go as before, and leave nothing.
 func TestDockerKill(t *testing.T) {
+	t.Parallel()
 	n := *seed
 	if n == 0 {
 		n = rand.Uint64()
@@ -144,6 +145,7 @@ func (f *fabric) cameAndWent(h *netns.Host, n int) error {
 // killed, its containers and their connections live on until it is back, which
 // ends them. Those that it starts again have their policy and address as before.
 func TestDockerContainersThatEndWithDockerd(t *testing.T) {
+	t.Parallel()
 	f := startDocker(t, netns.Options{Hosts: 2})
 	before := f.left()
 	db := f.run("h2", "db1", acmeDB, greeting(5432)...)
@@ -201,8 +203,12 @@ func TestDockerContainersThatEndWithDockerd(t *testing.T) {
 // is back, by the socket that was held open for it, or, where nobody does that, by
 // Docker's own tries of 15 s. What ended meanwhile is gone then.
 func TestDockerWaitsForHostd(t *testing.T) {
+	t.Parallel()
 	for name, own := range map[string]bool{"a socket that is held": false, "daoli-hostd's own socket": true} {
-		t.Run(name, func(t *testing.T) { dockerWaits(t, own) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dockerWaits(t, own)
+		})
 	}
 }
 
@@ -259,6 +265,7 @@ func dockerWaits(t *testing.T, own bool) {
 // notice nothing, one that ends is gone, and a new one gets a clear error in a
 // bounded time, which leaves nothing.
 func TestDockerWithoutController(t *testing.T) {
+	t.Parallel()
 	f := startDocker(t, netns.Options{Hosts: 2})
 	before := f.left()
 	db := f.run("h2", "db1", acmeDB, greeting(5432)...)

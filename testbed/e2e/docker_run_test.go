@@ -19,6 +19,7 @@ import (
 // configured. Whatever that was, the host's firewall and links are afterwards as
 // they were, and nothing is left of the containers.
 func TestDockerRun(t *testing.T) {
+	t.Parallel()
 	f := startDocker(t, netns.Options{Hosts: 2, DockerArgs: asInstalled})
 	hosts, clean := f.surroundings(), f.left()
 	for _, c := range []struct {
