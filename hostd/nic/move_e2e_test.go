@@ -259,8 +259,9 @@ func (st *stream) finish(t *testing.T) {
 	if sent != got {
 		t.Errorf("the stream carried %d of %d bytes", got, sent)
 	}
-	// A lost segment costs its retransmission time-out, 200 ms at least.
-	if gap > 190*time.Millisecond {
+	// A segment lost while the address moves comes again after 200 ms, and once more
+	// after 400; a busy machine adds to it.
+	if gap > time.Second {
 		t.Errorf("the stream was silent for %s", gap)
 	}
 	t.Logf("%d bytes, longest silence %s", got, gap)

@@ -40,7 +40,7 @@ func TestEditOpensOneThingAndCutsALiveTransferOfAnother(t *testing.T) {
 		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 			t.Errorf("the transfer ended with %v; want a reset", err)
 		}
-		if d := time.Since(began); d > 3*time.Second {
+		if d := time.Since(began); d > 5*time.Second {
 			t.Errorf("the cut took %s; want within a second or so", d)
 		}
 	case <-time.After(15 * time.Second):

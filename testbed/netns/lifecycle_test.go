@@ -180,7 +180,7 @@ func vsctl(ctx context.Context, t *testing.T, h *netns.Host, args ...string) {
 func TestCaptureSeesInjectedFramesWithTheirTagsAndTimes(t *testing.T) {
 	tb := up(t, netns.Options{Hosts: 1})
 	h := tb.Hosts[0]
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	sent, err := inside.StartCapture(h.Namespace, netns.Uplink, nil)
 	if err != nil {
@@ -286,13 +286,13 @@ func TestSweepRemovesABringUpKilledHalfway(t *testing.T) {
 	}
 }
 
-// sweepAll sweeps until nothing is left below parent, for at most 5 s. A child
+// sweepAll sweeps until nothing is left below parent, for at most 20 s. A child
 // that the dead owner had forked but that has not begun its program yet still
 // holds the run's lock, so the first sweep may pass it by.
 func sweepAll(t *testing.T, parent string) {
 	t.Helper()
 	var ids []string
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(20 * time.Second); ; {
 		swept, err := netns.Sweep(t.Context(), parent)
 		if err != nil {
 			t.Fatal(err)

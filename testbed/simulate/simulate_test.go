@@ -17,6 +17,7 @@ var (
 
 // TestFreshSeeds runs seeds that nobody ran before.
 func TestFreshSeeds(t *testing.T) {
+	t.Parallel() // its time is fixed, whoever runs beside it
 	library, err := simulate.NewLibrary()
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +48,7 @@ func TestFreshSeeds(t *testing.T) {
 }
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
+	t.Parallel()
 	run := func(seed uint64) uint64 {
 		library, err := simulate.NewLibrary()
 		if err != nil {

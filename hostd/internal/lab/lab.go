@@ -22,7 +22,7 @@ import (
 )
 
 // Patience bounds each wait of a test.
-const Patience = 15 * time.Second
+const Patience = 30 * time.Second
 
 // Lab is one test's own corner of the machine.
 type Lab struct {
