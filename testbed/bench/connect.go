@@ -166,11 +166,15 @@ func connect(to netip.AddrPort) error {
 	}
 	defer unix.Close(fd)
 	wait := unix.Timeval{Sec: 2}
-	linger := abort
-	return errors.Join(
+	linger, addr := abort, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
+	err = errors.Join(
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait),
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &linger),
-		unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}))
+		unix.Connect(fd, addr))
+	for errors.Is(err, unix.EINTR) { // by Go's own signals; the connection goes on meanwhile
+		err = unix.Connect(fd, addr)
+	}
+	return err
 }
 
 // listen opens a listening socket in a namespace.
