@@ -192,7 +192,13 @@ func (a *api) status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	sw, link := a.loop.plug.bridge.State(), v.host.Link
+	var inDocker *DockerStatus
+	if d := a.loop.docker; d != nil {
+		s := DockerStatus(d.State())
+		inDocker = &s
+	}
 	return Status{
+		CertificateEnds: a.loop.cfg.Identity.NotAfter(), RenewAt: a.loop.cfg.Identity.RenewAt(), Docker: inDocker,
 		Host: v.host.Name, DPID: fmt.Sprintf("%016x", v.host.DPID), Bridge: a.loop.cfg.Bridge, Datapath: a.loop.cfg.Datapath,
 		Uplink: UplinkStatus{
 			Device: v.device, OwnAddress: v.own, Addr: link.Addr, MAC: link.MAC, MTU: link.MTU, NextHop: link.NextHop, NextHopMAC: link.NextHopMAC,

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/daolinet/daolinet/hostd/endpoint"
 	dns "github.com/daolinet/daolinet/hostd/names"
@@ -73,6 +74,16 @@ type (
 		Servers    []string        `json:"servers"` // ADDRESS:PORT of the controllers, as configured or told
 		Endpoints  int             `json:"endpoints"`
 		Names      dns.Stats       `json:"names"` // questions since the start
+
+		CertificateEnds time.Time     `json:"certificateEnds"`
+		RenewAt         time.Time     `json:"renewAt"`          // when it is to be renewed
+		Docker          *DockerStatus `json:"docker,omitempty"` // absent: left alone
+	}
+	// DockerStatus is how the host's Docker is.
+	DockerStatus struct {
+		Answers  bool   `json:"answers"`
+		Networks int    `json:"networks"`          // of DaoliNet's driver
+		Problem  string `json:"problem,omitempty"` // what could not be brought in line with it
 	}
 	// BaseFlows is the answer to GET /v1/base-flows: what the switch should have, in
 	// ovs-ofctl's words.

@@ -58,6 +58,9 @@ func TestContainersAreAdoptedWhenRecordsAreLost(t *testing.T) {
 		return nil
 	})
 	s.awaitEndpoints(all...)
+	if !strings.Contains(s.Logs(1<<20), `msg="host connected" host=h1 endpoints=3`) {
+		t.Error("a controller was told that endpoints ended: want all of them in the first report")
+	}
 	for range 2 {
 		if r := <-done; r.err != nil || !strings.Contains(r.said, " 0% packet loss") {
 			t.Errorf("traffic meanwhile: %v: %s", r.err, r.said)

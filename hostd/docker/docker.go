@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/docker/plugin"
@@ -48,6 +49,9 @@ type Docker struct {
 	kick   chan struct{} // capacity 1: look at everything again
 	looked chan struct{} // closed when Docker was looked at
 
+	mu    sync.Mutex // guards what follows
+	state State
+
 	// Only keep's goroutine touches what follows.
 	adopted bool
 	routed  map[string][]netip.Prefix // by Docker's endpoint: what it leads to
@@ -74,6 +78,30 @@ func (d *Docker) SetNetworks(ns []uplink.Network) {
 	}
 	d.driver.mu.Unlock()
 	d.look()
+}
+
+// State is how Docker is.
+type State struct {
+	Answers  bool
+	Networks int    // of hostd's driver
+	Problem  string // what could not be brought in line with it; empty: nothing
+}
+
+// State returns how Docker was when it was looked at last.
+func (d *Docker) State() State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state
+}
+
+// found keeps how Docker is.
+func (d *Docker) found(answers bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state = State{Answers: answers, Networks: d.driver.book.size()}
+	if err != nil {
+		d.state.Problem = err.Error()
+	}
 }
 
 // Looked is closed when Docker was looked at for the first time, and the endpoints

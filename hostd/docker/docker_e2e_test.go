@@ -377,7 +377,7 @@ func (s *site) picture() string {
 	for _, c := range [][]string{
 		{"ip", "-o", "link"}, {"ip", "addr"}, {"ip", "route", "show", "table", "all"}, {"nft", "list", "ruleset"}, {"iptables-save"},
 	} {
-		b, err := exec.Command("ip", append([]string{"netns", "exec", s.Hosts[0].Namespace}, c...)...).CombinedOutput()
+		b, err := exec.Command("ip", append([]string{"netns", "exec", s.Hosts[0].Namespace}, c...)...).Output() // ip complains of devices that go meanwhile
 		if err != nil {
 			s.t.Fatalf("%v: %v: %s", c, err, b)
 		}

@@ -28,6 +28,7 @@ func (d *Docker) keep(ctx context.Context) {
 		began := time.Now()
 		err := d.follow(ctx)
 		d.driver.api.up.set(false)
+		d.found(false, nil)
 		if ctx.Err() != nil {
 			return
 		}
@@ -76,7 +77,9 @@ func (d *Docker) follow(ctx context.Context) error {
 		case <-always.C:
 		}
 		next := lookAlways
-		if err := d.sync(ctx); err != nil && ctx.Err() == nil {
+		err := d.sync(ctx)
+		d.found(d.driver.api.up.isOpen(), err)
+		if err != nil && ctx.Err() == nil {
 			d.cfg.Logger.Warn("docker was not brought in line", slog.Any("err", err))
 			next = lookAgain
 		}

@@ -47,6 +47,10 @@ func (c *current) renewAt() time.Time {
 	return c.cert.Leaf.NotAfter.Add(-life / 3)
 }
 
+// RenewAt returns when the certificate is to be renewed: while a controller can be
+// reached, it is.
+func (i *Identity) RenewAt() time.Time { return i.current.Load().renewAt() }
+
 // Doubt tells that a controller did not take the certificate, though it may be
 // valid by this host's clock: Run then renews it, if a controller lets it, and
 // says why not.

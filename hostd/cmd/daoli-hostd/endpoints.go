@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -192,14 +193,44 @@ func printStatus(w io.Writer, s agent.Status) {
 		}
 	}
 	fmt.Fprintf(w, "controller\t%s\n", stream)
+	fmt.Fprintf(w, "certificate\t%s\n", certificate(s, time.Now()))
 	for _, t := range slices.Sorted(maps.Keys(s.OpenFlow)) {
 		fmt.Fprintf(w, "openflow\t%s %s\n", t, upDown(s.OpenFlow[t]))
 	}
 	fmt.Fprintf(w, "wire ports\t%s\n", s.WirePorts)
 	fmt.Fprintf(w, "listeners\t%d\n", s.Listeners)
 	fmt.Fprintf(w, "endpoints\t%d\n", s.Endpoints)
+	fmt.Fprintf(w, "docker\t%s\n", dockerText(s.Docker))
 	n := s.Names
 	fmt.Fprintf(w, "names\t%d answered, %d asked of the host's name servers, %d failed, %d invalid, %d too many\n", n.Ours, n.Forwarded, n.Failed, n.Invalid, n.Excess)
+}
+
+// renewSlack is how long a renewal may take before something is wrong.
+const renewSlack = 10 * time.Minute
+
+// certificate says how long the host is trusted.
+func certificate(s agent.Status, now time.Time) string {
+	at := s.CertificateEnds.Local().Format(time.DateTime)
+	switch {
+	case now.After(s.CertificateEnds):
+		return fmt.Sprintf("ended at %s: it is renewed as soon as a controller is reached, up to 30 days after that", at)
+	case now.After(s.RenewAt.Add(renewSlack)):
+		return fmt.Sprintf("until %s; it should have been renewed by now: the log says why it was not", at)
+	}
+	return "until " + at
+}
+
+// dockerText says how the host's Docker is.
+func dockerText(d *agent.DockerStatus) string {
+	switch {
+	case d == nil:
+		return "left alone"
+	case !d.Answers:
+		return "does not answer: what runs goes on"
+	case d.Problem != "":
+		return fmt.Sprintf("%d networks; not in line: %s", d.Networks, d.Problem)
+	}
+	return fmt.Sprintf("%d networks", d.Networks)
 }
 
 func upDown(up bool) string {

@@ -66,6 +66,12 @@ func (a *app) printHosts(list api.HostList) {
 		rows = append(rows, row)
 	}
 	a.table([]string{"HOST", "ADDRESS", "SWITCH", "HOSTD", "NEXT HOP", "MTU", "ENDPOINTS", "SESSIONS", "FLOWS", "DPID", "CERTIFICATE", "TENANTS"}, rows)
+	for _, h := range list.Hosts {
+		if !h.Connected && !h.Reporting && h.Revoked == nil {
+			fmt.Fprintf(a.out, "\n%s is lost. If it is gone for good, or has left without a word: daolictl host revoke %s\n", h.Name, h.Name)
+			break // the next one is the same
+		}
+	}
 }
 
 // certificate says how long a host is trusted.
