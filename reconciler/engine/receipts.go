@@ -42,14 +42,14 @@ type Receipt struct {
 	// Seen is when the event was noticed, and At when the sessions were judged and
 	// their deletions sent.
 	Seen, At time.Time
-	Count    int   // of sessions
-	Cuts     []Cut // the first of them, by cookie
+	Count    int          // of sessions
+	Cuts     []CutSession // the first of them, by cookie
 	Hosts    []CutHost
 	open     int // of Hosts, those to confirm
 }
 
-// Cut is a session of a Receipt.
-type Cut struct {
+// CutSession is a session of a Receipt.
+type CutSession struct {
 	ID     uint64
 	From   CutEnd
 	To     CutEnd
@@ -212,7 +212,7 @@ func (rs *receipts) add(r *Receipt, s *session.Session, why session.EndReason) {
 		return
 	}
 	rs.lines++
-	c := Cut{ID: s.ID, From: cutEnd(s.Client), To: cutEnd(s.Server), Proto: s.Proto, Port: s.Port, Why: why, Opened: s.Opened}
+	c := CutSession{ID: s.ID, From: cutEnd(s.Client), To: cutEnd(s.Server), Proto: s.Proto, Port: s.Port, Why: why, Opened: s.Opened}
 	if why == session.EndPolicy {
 		c.Now = *s.Decision
 	}
