@@ -40,14 +40,13 @@ func (t *Table) unchanged(s *Session) bool {
 }
 
 func (t *Table) rejudge(now time.Time, s *Session) []Effect {
-	client := t.snap.EndpointByAddr(s.Client.VPC, s.Client.IP)
-	server := t.snap.EndpointByAddr(s.Server.VPC, s.Server.IP)
-	if !samePlace(s.Client, client) || !samePlace(s.Server, server) || bridged(client, server) != s.Bridged {
+	j := s.Standing().Judge(now, t.snap, t.pol)
+	if j.Cut == EndEndpoint {
 		return t.cut(now, s, EndEndpoint)
 	}
-	s.Client, s.Server = client, server
-	s.idle = idleAge(t.snap.Net.VPCs[client.VPC], s.Proto, s.Port)
-	if s.Decision = t.shared(t.pol.Decide(now, s.query())); s.Decision.Verdict != policy.Allow {
+	s.Client, s.Server = j.Client, j.Server
+	s.idle = idleAge(t.snap.Net.VPCs[s.Client.VPC], s.Proto, s.Port)
+	if s.Decision = t.shared(j.Decision); j.Cut == EndPolicy {
 		t.forbid(now, s)
 		return t.cut(now, s, EndPolicy)
 	}

@@ -71,6 +71,11 @@ var Table = map[string]Rule{
 		Core: true, Modules: []string{"gopkg.in/yaml.v3"},
 		Why: "what a revision means is asked of admission, offline; yaml.v3 writes one of its formats",
 	},
+	"reconciler/plan": {
+		May:  []string{"reconciler/policy", "reconciler/inventory", "reconciler/spec"},
+		Core: true, Modules: []string{"gopkg.in/yaml.v3"},
+		Why: "what changes is a function of two revisions and of who is there; yaml.v3 writes one of its formats",
+	},
 	"reconciler/names": {
 		May: []string{"reconciler/inventory", "reconciler/spec"}, Core: true,
 		Why: "what a name means is a function of who asks and of what is there",

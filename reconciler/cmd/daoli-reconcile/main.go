@@ -70,6 +70,9 @@ func run(ctx context.Context, args []string, sys system) int {
 	if err == nil {
 		return exitFine
 	}
+	if errors.As(err, new(changed)) {
+		return exitChanges
+	}
 	var refused problems
 	if errors.As(err, &refused) {
 		fmt.Fprintln(sys.err, refused)
@@ -99,7 +102,7 @@ func command(sys system) *cobra.Command {
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags(), sys.env) }
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
-	root.AddCommand(validateCommand(sys), matrixCommand(sys), policiesCommand(sys), fetchCommand())
+	root.AddCommand(validateCommand(sys), matrixCommand(sys), planCommand(sys), policiesCommand(sys), fetchCommand())
 	return root
 }
 
