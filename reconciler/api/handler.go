@@ -35,6 +35,9 @@ func NewHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.Handle("/v1/receipts/{id}", get(h.receipts))
 	mux.Handle("/v1/trace", get(h.trace))
 	mux.Handle("/v1/why", get(h.why))
+	if p, able := b.(Planner); able {
+		mux.Handle("/v1/plan", h.answer(methods{http.MethodPost: planning(p)}))
+	}
 	mux.Handle("/v1/join-tokens", h.answer(methods{http.MethodGet: h.joinTokens, http.MethodPost: h.createJoinToken}))
 	mux.Handle("/v1/join-tokens/{id}", h.answer(methods{http.MethodDelete: h.deleteJoinToken}))
 	mux.Handle("/v1/hosts/{name}/revoke", h.answer(methods{http.MethodPost: h.revokeHost}))

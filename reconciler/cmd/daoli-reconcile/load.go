@@ -72,6 +72,12 @@ func (f *revisionFlags) load(sys system, dir string) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
+	return f.judge(sys, now, revision)
+}
+
+// judge is load of a revision that was read.
+func (f *revisionFlags) judge(sys system, now time.Time, revision gitsource.Revision) (judged, error) {
+	var err error
 	var sample sampleFile
 	if f.endpoints != "" {
 		if sample, err = readSample(f.endpoints); err != nil {
