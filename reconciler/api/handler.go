@@ -150,7 +150,7 @@ func (h *handler) trace(ctx context.Context, r *http.Request) (any, error) {
 }
 
 func (h *handler) why(ctx context.Context, r *http.Request) (any, error) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := parseQuery(r.URL.Query(), "revision")
 	if err != nil {
 		return nil, err
 	}

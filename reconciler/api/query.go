@@ -65,12 +65,20 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 func (q Pair) values() url.Values {
-	return url.Values{"from": {q.From}, "to": {q.To}, "proto": {q.Proto}, "port": {strconv.Itoa(q.Port)}}
+	v := url.Values{"from": {q.From}, "to": {q.To}, "proto": {q.Proto}, "port": {strconv.Itoa(q.Port)}}
+	if q.Revision != "" {
+		v.Set("revision", q.Revision)
+	}
+	return v
 }
 
-func parseQuery(v url.Values) (Pair, error) {
-	q := Pair{From: v.Get("from"), To: v.Get("to"), Proto: v.Get("proto")}
-	if err := onlyKeys(v, "from", "to", "proto", "port"); err != nil {
+// parseQuery reads a Pair, and of its optional keys those in more.
+func parseQuery(v url.Values, more ...string) (Pair, error) {
+	q := Pair{From: v.Get("from"), To: v.Get("to"), Proto: v.Get("proto"), Revision: v.Get("revision")}
+	if err := onlyKeys(v, append([]string{"from", "to", "proto", "port"}, more...)...); err != nil {
+		return Pair{}, err
+	}
+	if err := checkName("revision", q.Revision); err != nil {
 		return Pair{}, err
 	}
 	for _, end := range []struct{ key, name string }{{"from", q.From}, {"to", q.To}} {

@@ -68,10 +68,13 @@ type JoinTokenList struct {
 
 // Pair asks about one (source, destination, protocol, destination port).
 type Pair struct {
-	From  string `json:"from"` // endpoint: NAME if unambiguous, TENANT/VPC/NAME or TENANT/VPC/IP
+	From  string `json:"from"` // endpoint: NAME if unambiguous, TENANT/VPC/NAME or TENANT/VPC/IP; of Why also an address
 	To    string `json:"to"`   // likewise
 	Proto string `json:"proto"`
 	Port  int    `json:"port"` // 1-65535; the type for icmp
+
+	// Revision is what Why asks, by the beginning of its id or commit; "": the active one.
+	Revision string `json:"revision,omitempty"`
 }
 
 // SessionFilter selects sessions; the zero value selects all.
@@ -266,6 +269,7 @@ type Why struct {
 	Port     int      `json:"port"`
 	Decision Decision `json:"decision"`
 	Lines    []string `json:"lines"`             // the explanation, a sentence each
+	Commit   *Commit  `json:"commit,omitempty"`  // of the revision that decided, where it was read of git
 	Session  *Session `json:"session,omitempty"` // the live one, if any
 }
 

@@ -179,48 +179,6 @@ func fill(out []api.Flow, keys []openflow.Key, stats []openflow.FlowStats) {
 	}
 }
 
-// Why says what the active revision decides about a pair.
-func (b *backend) Why(ctx context.Context, q api.Pair) (api.Why, error) {
-	c := (*Controller)(b)
-	var out api.Why
-	var failed error
-	var pol *policy.Policy
-	var query policy.Query
-	err := c.ask(ctx, func() {
-		var client, server *inventory.Endpoint
-		if client, server, failed = c.pair(q); failed != nil {
-			return
-		}
-		p, ok := c.engine.Policy().(*policy.Policy)
-		if !ok {
-			failed = &api.Error{Code: api.CodeNotFound, Message: "no revision is active", Hint: "daolictl status says what is wrong with the newest"}
-			return
-		}
-		proto, err := protoOf(q.Proto)
-		if err != nil {
-			failed = err
-			return
-		}
-		pol = p
-		query = policy.Query{Src: client.Identity, Dst: server.Identity, Proto: proto, Port: uint16(q.Port)}
-		out = api.Why{From: endOf(client), To: endOf(server), Proto: q.Proto, Port: q.Port}
-		if s, err := c.sessionOf(q); err == nil {
-			live := c.session(s)
-			out.Session = &live
-		}
-	})
-	if err == nil {
-		err = failed
-	}
-	if err != nil {
-		return api.Why{}, err
-	}
-	now := time.Now()
-	out.Decision = decisionOf(pol.Decide(now, query))
-	out.Lines = pol.Explain(now, query)
-	return out, nil
-}
-
 // Endpoints lists the endpoints seen now.
 func (b *backend) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
 	c := (*Controller)(b)

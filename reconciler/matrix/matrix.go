@@ -250,15 +250,21 @@ func (q *question) why(pol *policy.Policy, now time.Time) string {
 	if q.asked {
 		return strings.Join(pol.Explain(now, q.query), "; ")
 	}
-	text := fmt.Sprintf("%s: %s", q.decision.Verdict, q.decision.Reason)
-	if q.decision.Rule != "" {
-		text += fmt.Sprintf(" by %s at %s", q.decision.Rule, q.decision.At)
+	return ExplainAddress(q.decision, q.outside())
+}
+
+// ExplainAddress returns in one line what a decision rests on that admission takes
+// by the address alone.
+func ExplainAddress(d policy.Decision, outside netip.Addr) string {
+	text := fmt.Sprintf("%s: %s", d.Verdict, d.Reason)
+	if d.Rule != "" {
+		text += fmt.Sprintf(" by %s at %s", d.Rule, d.At)
 	}
-	switch q.decision.Reason {
+	switch d.Reason {
 	case policy.ReasonAddressReserved:
-		return text + "; " + q.outside().String() + " is an address that never is outside: a host's, link-local, loopback, multicast or reserved"
+		return text + "; " + outside.String() + " is an address that never is outside: a host's, link-local, loopback, multicast or reserved"
 	case policy.ReasonNoEndpoint:
-		return text + "; " + q.outside().String() + " lies in a subnet that is inside, and no endpoint has it"
+		return text + "; " + outside.String() + " lies in a subnet that is inside, and no endpoint has it"
 	case policy.ReasonNoIngress:
 		return text + "; nothing lets packets in from outside"
 	}

@@ -189,7 +189,9 @@ type nearRule struct {
 // failing returns the conditions of r that an identity with these keys fails.
 func failing(now time.Time, q Query, r *spec.Rule, keys []string) []string {
 	var conditions []string
-	if !slices.ContainsFunc(peersOf(r), func(peer spec.Peer) bool { return slices.Contains(keys, peerKey(&peer)) }) {
+	peers := peersOf(r)
+	i := slices.IndexFunc(peers, func(peer spec.Peer) bool { return slices.Contains(keys, peerKey(&peer)) })
+	if i < 0 {
 		conditions = append(conditions, "the peer is not in "+peersText(r))
 	}
 	if !holds(r, q) {
@@ -197,6 +199,9 @@ func failing(now time.Time, q Query, r *spec.Rule, keys []string) []string {
 	}
 	if !r.Until.IsZero() && now.Unix() >= r.Until.Unix() {
 		conditions = append(conditions, "it ended at "+r.Until.UTC().Format(time.RFC3339))
+	}
+	if i >= 0 && len(conditions) > 0 { // what does hold, so that nobody looks there
+		conditions[0] = peerKey(&peers[i]) + " matches, but " + conditions[0]
 	}
 	return conditions
 }

@@ -40,8 +40,8 @@ func TestExplain(t *testing.T) {
 		{"nearest rules of a closed ingress", p.Explain(now, query(endpoint("acme/prod/db", "web"), db, "tcp/443")), `
 reject: ingress-default by acme/prod/db at net.yaml:9
 group db isolates: its ingress at net.yaml:9 admits only what a rule allows
-acme/prod/db/ingress/1 at net.yaml:11 does not match: port tcp/443 is not in tcp/80,tcp/8000-8999
-acme/prod/db/ingress/2 at net.yaml:12 does not match: it ended at 2026-06-01T10:00:00Z
+acme/prod/db/ingress/1 at net.yaml:11 does not match: group:acme/prod/web matches, but port tcp/443 is not in tcp/80,tcp/8000-8999
+acme/prod/db/ingress/2 at net.yaml:12 does not match: group:acme/prod/web matches, but it ended at 2026-06-01T10:00:00Z
 acme/prod/db/ingress/3 at net.yaml:13 does not match: the peer is not in []`},
 		{"nearest rules of a closed egress", p.Explain(now, query(web, plain, "icmp/8")), `
 reject: egress-default by acme/prod/web at net.yaml:17
@@ -62,7 +62,7 @@ VPC acme/shut has no egress: no way out`},
 		{"no ingress", p.Explain(now, query(outside(p, "10.0.0.1"), db, "udp/53")), `
 drop: no-ingress
 no Ingress or Service of VPC acme/prod lets this in from outside
-acme/prod/shop at net.yaml:19 does not match: it is for endpoint:acme/prod/web1, port udp/53 is not in tcp/80
+acme/prod/shop at net.yaml:19 does not match: it is for endpoint:acme/prod/web1, any matches, but port udp/53 is not in tcp/80
 acme/prod/tiny at net.yaml:20 does not match: it is for endpoint:acme/prod/web2, the peer is not in cidr:9.0.0.0/8, port udp/53 is not in tcp/80`},
 		{"an Ingress", p.Explain(now, query(outside(p, "10.0.0.1"), endpoint("acme/prod/web", "@web1"), "tcp/80")), `
 allow: open by acme/prod/shop at net.yaml:19

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,14 +32,30 @@ each flow on each switch, as ovs-ofctl prints it, with its counters.`,
 }
 
 func (a *app) whyCommand() *cobra.Command {
-	return &cobra.Command{
+	var revision string
+	cmd := &cobra.Command{
 		Use:   "why FROM TO:PORT",
-		Short: "What the active revision says of a pair, and where it says so",
-		Long: `What the active revision says of a pair, and where it says so: verdict, reason, the
-rule with its file and line. It asks the same policy in the same way as a first
-packet does, whether a session lives or not, and sends nothing.`,
+		Short: "What a revision says of a pair, and where it says so",
+		Long: `What a revision says of a pair, and where it says so: verdict, reason, the rule with
+its file and line, and the commit of the revision where it was read of git. Where
+nothing allows the pair, the rules that come nearest, with the conditions that fail.
+
+An end is a container, or an address: in a subnet that the other end reaches it is
+the container that has it, else it is outside. From outside, the port is the
+container's own. why asks the same policy in the same way as a first packet does,
+whether a session lives or not, and sends nothing.
+
+--revision asks any of daolictl get revisions that was in force, about the containers
+that are there now.`,
 		Example: `  daolictl why web1 db1:5432
-  daolictl why web1 db1:53/udp -o json`,
+  daolictl why web1 db1:53/udp -o json
+
+  # to and from outside
+  daolictl why web1 203.0.113.9:443
+  daolictl why 203.0.113.9 web1:80
+
+  # before yesterday's change
+  daolictl why web1 db1:5432 --revision 9f3c2a1b`,
 		Args:              pairArgs,
 		ValidArgsFunction: a.completeEndpoint,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,9 +63,12 @@ packet does, whether a session lives or not, and sends nothing.`,
 			if err != nil {
 				return err
 			}
+			q.Revision = revision
 			return show(a, func() (api.Why, error) { return a.client().Why(cmd.Context(), q) }, a.printWhy)
 		},
 	}
+	cmd.Flags().StringVar(&revision, "revision", "", "revision to ask, by the beginning of its id or commit (default: the active one)")
+	return cmd
 }
 
 func pairArgs(_ *cobra.Command, args []string) error {
@@ -92,6 +112,9 @@ func adopted(s api.Session) string {
 
 func (a *app) printWhy(w api.Why) {
 	a.printDecision(w.From, w.To, port(w.Proto, w.Port), w.Decision)
+	if c := w.Commit; c != nil {
+		a.fact("commit", "%s of %s <%s>, %s: %s", short(c.Hash), c.Author, c.Email, c.When.UTC().Format(time.DateTime), c.Subject)
+	}
 	if w.Session != nil {
 		a.fact("session", "%s%s, open for %s, idle %s", w.Session.ID, adopted(*w.Session), span(a.now().Sub(w.Session.Opened)), span(seconds(w.Session.IdleSeconds)))
 	} else {
