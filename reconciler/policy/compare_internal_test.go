@@ -135,6 +135,14 @@ func randomNetwork(random *rand.Rand) []string {
 			body += "members: " + pick(members...) + ", "
 		}
 		rule := func(side string) string {
+			switch random.IntN(6) {
+			case 0:
+				return fmt.Sprintf("{ports: [%s]}", pick("tcp/80", "udp/53"))
+			case 1:
+				return fmt.Sprintf("{%s: [{group: g1}], action: %s}", side, pick("allow", "deny"))
+			case 2:
+				return fmt.Sprintf("{%s: [], ports: [tcp/80]}", side)
+			}
 			return fmt.Sprintf("{%s: [%s], ports: [%s], action: %s}", side,
 				pick("{group: g0}", "{group: g1}", "{group: g3}", "{subnet: s1}", `{labels: {a: "1"}}`, "{cidr: 9.0.0.0/8}", "{cidr: 0.0.0.0/0, except: [9.9.0.0/16]}"),
 				pick("tcp/80", "tcp/80, udp/53", "tcp/22-443", "icmp/echo"), pick("allow", "allow", "deny"))
@@ -190,5 +198,41 @@ func TestCompareOfALargeNetwork(t *testing.T) {
 	}
 	if most := 30 * time.Second; took > most { // 10 s, on a machine that has nothing else to do
 		t.Errorf("it took %s; want %s at most", took, most)
+	}
+}
+
+// TestCompareTellsNobodyFromAnybody changes only whether a rule has peers, or ports.
+func TestCompareTellsNobodyFromAnybody(t *testing.T) {
+	network := func(rule string) *Policy {
+		return compareCompiled(t, `apiVersion: daoli.net/v1
+kind: Tenant
+metadata: {name: acme}
+spec: {hosts: ["*"]}
+---
+apiVersion: daoli.net/v1
+kind: VPC
+metadata: {name: prod, tenant: acme}
+spec: {subnets: [{name: s1, cidr: 10.1.1.0/24}, {name: s2, cidr: 10.1.2.0/24}]}
+---
+apiVersion: daoli.net/v1
+kind: SecurityGroup
+metadata: {name: g, tenant: acme, vpc: prod}
+spec:
+  members: {subnets: [s1]}
+  ingress: [{from: [{subnet: s1}], ports: [tcp/9]}, `+rule+`]
+`)
+	}
+	for _, change := range [][2]string{
+		{"{from: [], ports: [tcp/80]}", "{ports: [tcp/80]}"},
+		{"{from: [{subnet: s2}], ports: [tcp/80]}", "{from: [{subnet: s2}]}"},
+	} {
+		before, after := network(change[0]), network(change[1])
+		want, got := reachTexts(compareAll(before, after, nil)), reachTexts(Compare(compareNow, before, after, nil).Differences)
+		if len(want) == 0 {
+			t.Fatalf("%v makes no difference", change)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%v (-all +touched):\n%s", change, diff)
+		}
 	}
 }

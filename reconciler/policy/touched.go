@@ -156,7 +156,14 @@ func rulesBeyond(a, b *spec.Section) []*spec.Rule {
 }
 
 func ruleText(r *spec.Rule) string {
-	return peersText(r) + "|" + portsText(r) + "|" + string(r.Action) + "|" + r.Until.String()
+	peers, ports := peersText(r), portsText(r)
+	if r.AnyPeer {
+		peers = "anybody"
+	}
+	if r.AnyPort {
+		ports = "any port"
+	}
+	return peers + "|" + ports + "|" + string(r.Action) + "|" + r.Until.String()
 }
 
 // selectedBy reports whether a peer selects the person, before or after.

@@ -106,6 +106,12 @@ func (cluster) Trace(_ context.Context, q api.Pair) (api.Trace, error) {
 }
 
 func (cluster) Why(_ context.Context, q api.Pair) (api.Why, error) {
+	switch {
+	case q.Revision != "":
+		return api.Why{From: endOf(web1), To: api.End{Name: "outside", IP: q.To}, Proto: q.Proto, Port: q.Port, Decision: denied,
+			Commit: &api.Commit{Hash: "5d2e0c7a9b1f4e3d", Author: "Ann", Email: "ann@acme.example", When: time.Date(2026, 11, 3, 9, 0, 0, 0, time.UTC), Subject: "close the way out"},
+			Lines:  []string{"VPC acme/prod has no egress: no way out"}}, nil
+	}
 	switch q.To {
 	case "db1":
 		return api.Why{}, &api.Error{Code: api.CodeAmbiguous, Message: `"db1" is the name of 2 endpoints`, Hint: "say acme/prod/db1 or globex/shared/db1"}
