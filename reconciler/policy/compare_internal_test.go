@@ -90,20 +90,24 @@ func TestCompareFindsWhatAllPairsShow(t *testing.T) {
 	}
 }
 
-// reachTexts returns what differs by pair and protocol, each port range cut into
-// those of its cells that begin at a port that rules name, so that neither the order
-// of questions nor how ranges are merged counts.
+// reachTexts returns what differs by VPCs, protocol, a few ports and verdicts, with
+// the number of pairs: neither the order of questions nor how ranges are merged
+// counts, nor which of the pairs that are alike was asked about.
 func reachTexts(found []Difference) []string {
-	var all []string
+	pairs := map[string]int{}
 	for _, d := range found {
 		for _, port := range []uint16{0, 1, 8, 22, 53, 79, 80, 81, 443, 8000, 9000, 65535} {
 			if d.Lo <= port && port <= d.Hi {
-				all = append(all, fmt.Sprintf("%s > %s %s/%d %s > %s", d.From.seenAs(), d.To.seenAs(), d.Proto, port, d.Before.Verdict, d.After.Verdict))
+				pairs[fmt.Sprintf("%s > %s %s/%d %s > %s", d.From.seenAs(), d.To.seenAs(), d.Proto, port, d.Before.Verdict, d.After.Verdict)] += 1 + d.Alike
 			}
 		}
 	}
+	var all []string
+	for text, n := range pairs {
+		all = append(all, fmt.Sprintf("%s: %d", text, n))
+	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	return all
 }
 
 // seenAs is what the persons that are alike have in common.
