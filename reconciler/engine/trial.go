@@ -24,8 +24,8 @@ func (e *Engine) Trial() Trial {
 	return t
 }
 
-// Cut is a session that a revision would cut, and why.
-type Cut struct {
+// TrialCut is a session that a revision would cut, and why.
+type TrialCut struct {
 	session.Standing
 	session.Judgement
 }
@@ -33,12 +33,12 @@ type Cut struct {
 // Cuts returns the sessions that pol would cut if it became active at the time now,
 // by the code that does it then. pol must be of a network and with caches of its
 // own: identities get numbers that mean others elsewhere.
-func (t Trial) Cuts(now time.Time, pol Policy) []Cut {
+func (t Trial) Cuts(now time.Time, pol Policy) []TrialCut {
 	snap, _ := inventory.Rebuild(inventory.NewInterner(), pol.Network(), t.reports, t.was)
-	cuts := []Cut{}
+	cuts := []TrialCut{}
 	for _, s := range t.Sessions {
 		if j := s.Judge(now, snap, pol); j.Cut != "" {
-			cuts = append(cuts, Cut{Standing: s, Judgement: j})
+			cuts = append(cuts, TrialCut{Standing: s, Judgement: j})
 		}
 	}
 	return cuts
