@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/api"
+	"github.com/daolinet/daolinet/reconciler/decisionlog"
 	"github.com/daolinet/daolinet/reconciler/engine"
 	"github.com/daolinet/daolinet/reconciler/enrol"
 	"github.com/daolinet/daolinet/reconciler/gitsource"
@@ -46,6 +47,8 @@ type Config struct {
 	Wire    pipeline.WireRange
 	Version string
 	Logger  *slog.Logger
+	// Decisions is where each admission is written; nil: nowhere. Run closes it.
+	Decisions *decisionlog.Writer
 }
 
 // Controller is one running controller.
@@ -78,6 +81,7 @@ type Controller struct {
 	asks     *asks
 	panicked uint64 // packets that made the engine panic
 
+	decisions   *decisionlog.Writer // nil: none
 	denials     *denialLog
 	dropsLogged time.Time   // when the log last told of packets that the inbox dropped
 	panics      onceASecond // of the loop
@@ -123,12 +127,14 @@ func Run(ctx context.Context, cfg Config) error {
 	part("api", func(ctx context.Context) error { return api.Serve(ctx, listener, (*backend)(c), c.log) })
 	part("source", c.watch)
 	wg.Go(func() { c.history.run(ctx, c.log) })
+	wg.Go(c.decisions.Run)
 	part("leases", c.saver.run)
 	for range cap(c.work) / workEach {
 		part("decider", c.decider)
 	}
 	c.log.Info("controller started", "version", cfg.Version, "openflow", cfg.OpenFlow.Addr().String(), "hosts", cfg.Hosts.Addr().String(), "socket", cfg.Socket)
 	c.loop(ctx)
+	c.decisions.Close() // only the loop adds
 	wg.Wait()
 	c.wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -157,7 +163,7 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 		work: make(chan session.Decide, workEach*runtime.GOMAXPROCS(0)), answers: make(chan session.Decided, answersARound),
 		engine:   engine.New(engine.Config{Epoch: epoch, Wire: cfg.Wire, Leases: leases}),
 		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn), networks: make(map[uint64][]hostlink.Network),
-		saver: saver, history: past, denials: newDenialLog(),
+		saver: saver, history: past, denials: newDenialLog(), decisions: cfg.Decisions,
 	}
 	c.trust, err = c.openTrust()
 	return c, err

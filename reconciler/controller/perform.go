@@ -86,6 +86,7 @@ func (c *Controller) logUnsent(dpid uint64, err error) {
 // a bounded rate, or where a rule asks for it with log: true, in which case the
 // decision cache and the switch bound it.
 func (c *Controller) record(ef engine.Effect) {
+	c.logDecision(ef)
 	switch ef := ef.(type) {
 	case engine.SessionOpened:
 		level := slog.LevelDebug

@@ -126,6 +126,10 @@ var Table = map[string]Rule{
 		May: []string{"reconciler/private"},
 		Why: "daolictl links it: it must bring neither controller nor OPA along",
 	},
+	"reconciler/decisionlog": {
+		May: []string{"reconciler/inventory", "reconciler/packet", "reconciler/policy", "reconciler/spec"},
+		Why: "it writes what others decided, and can't decide",
+	},
 	"reconciler/controller": {
 		May: []string{"reconciler/...", "hostd/hostpb"},
 		Why: "the loop where core and shell meet",

@@ -26,6 +26,7 @@ type options struct {
 	openflow, hosts, advertise        string
 	wireRange, logLevel, logFormat    string
 	git                               gitFlags
+	decisions                         decisionFlags
 	hostLife                          time.Duration
 }
 
@@ -71,6 +72,7 @@ Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.`,
 	f := cmd.Flags()
 	f.StringVar(&o.watch, "watch", "", "directory of YAML to watch")
 	o.git.add(f)
+	o.decisions.add(f)
 	f.StringVar(&o.policies, "policies", "", "directory of Rego in place of the built-in policy (default: the directory policies beside --watch, if there)")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/daoli/reconcile", "directory for what must outlive a restart")
 	f.StringVar(&o.socket, "socket", api.DefaultSocket, "unix socket that daolictl asks")
@@ -119,10 +121,14 @@ func runController(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	decisions, err := o.decisions.open(log)
+	if err != nil {
+		return err
+	}
 	controller.TuneGC()
 	return controller.Run(ctx, controller.Config{
 		Specs: o.watch, Policies: o.policies, Git: git, StateDir: o.stateDir, Socket: o.socket,
-		OpenFlow: of, Hosts: hosts, Targets: []string{"ssl:" + hostPort(at, of.Addr())}, Wire: wire, Version: version(), Logger: log,
+		OpenFlow: of, Hosts: hosts, Targets: []string{"ssl:" + hostPort(at, of.Addr())}, Wire: wire, Version: version(), Logger: log, Decisions: decisions,
 		Trust: enrol.Config{Name: controllerName(), Addresses: []string{at}, Controllers: []string{hostPort(at, hosts.Addr())}, HostLife: o.hostLife},
 	})
 }
