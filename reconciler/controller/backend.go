@@ -216,7 +216,7 @@ func (b *backend) Why(ctx context.Context, q api.Pair) (api.Why, error) {
 		return api.Why{}, err
 	}
 	now := time.Now()
-	out.Decision = decisionOf(pol.Decide(now, query))
+	out.Decision = decisionOf(pol.Ask(now, query))
 	out.Lines = pol.Explain(now, query)
 	return out, nil
 }
