@@ -51,6 +51,18 @@ else := {
 	not _reachable
 }
 
+# The operator's own Rego denies: no tenant changes that.
+else := {
+	"verdict": "drop",
+	"reason": "operator-policy",
+	"rule": denial.rule,
+	"at": denial.at,
+	"log": false,
+	"ends": [],
+} if {
+	denial := input.exceptions.hooks.operator[0]
+}
+
 # A Link disconnects: no end of a rule changes that.
 else := {
 	"verdict": "drop",
@@ -86,6 +98,30 @@ else := {
 	"ends": _ends,
 } if {
 	rule := _denials(input.exceptions.ingress, input.exceptions.egress)[0]
+}
+
+# A tenant's own Rego denies,
+else := {
+	"verdict": "drop",
+	"reason": "tenant-policy",
+	"rule": denial.rule,
+	"at": denial.at,
+	"log": false,
+	"ends": _ends,
+} if {
+	denial := input.exceptions.hooks.deny[0]
+}
+
+# or could not be asked.
+else := {
+	"verdict": "drop",
+	"reason": failed.reason,
+	"rule": failed.rule,
+	"at": failed.at,
+	"log": false,
+	"ends": _ends,
+} if {
+	failed := input.exceptions.hooks.failed[0]
 }
 
 # To outside, and src's VPC has no way out.
@@ -170,8 +206,14 @@ else := "drop"
 _objections := [] if input.exceptions == {}
 
 else := array.concat(
-	_disconnecting(input.exceptions.links),
-	_denials(input.exceptions.ingress, input.exceptions.egress),
+	array.concat(
+		_disconnecting(input.exceptions.links),
+		_denials(input.exceptions.ingress, input.exceptions.egress),
+	),
+	array.concat(
+		input.exceptions.hooks.operator,
+		array.concat(input.exceptions.hooks.deny, input.exceptions.hooks.failed),
+	),
 )
 
 # Of the Links with these ranks, those that disconnect,
@@ -234,6 +276,11 @@ else := {"reason": "rule", "by": rule} if {
 	rule := vpc.rules[min(_lasting(vpc, input.dst.groups, "ingress", input.ingress))]
 }
 
+# by its tenant's Rego,
+else := {"reason": "tenant-policy", "by": hook} if {
+	hook := input.exceptions.hooks.allow_ingress
+}
+
 # by the VPC's default, where no group isolates dst,
 else := {"reason": "default", "by": vpc.default} if {
 	_receiver_isolating == []
@@ -279,6 +326,11 @@ else := {"reason": "rule", "by": rule} if {
 else := {"reason": "rule", "by": rule} if {
 	vpc := index.vpcs[input.src.vpc]
 	rule := vpc.rules[min(_lasting(vpc, input.src.groups, "egress", input.egress))]
+}
+
+# by its tenant's Rego,
+else := {"reason": "tenant-policy", "by": hook} if {
+	hook := input.exceptions.hooks.allow_egress
 }
 
 # where no group isolates src, and what lies outside none does, towards endpoints,

@@ -60,15 +60,18 @@ _pairs(end, side, kind, ports, peers) := {port: found |
 	found != []
 }
 
+# No operator's or tenant's Rego has anything to say.
+_no_hooks := {"operator": [], "deny": [], "failed": []}
+
 # The exceptions that Links with these ranks and the rest of the rules make.
 _exceptions([], ingress, egress) := {} if {
 	ingress == {}
 	egress == {}
 }
 
-else := {"links": [], "ingress": ingress, "egress": egress}
+else := {"links": [], "ingress": ingress, "egress": egress, "hooks": _no_hooks}
 
-_exceptions(links, ingress, egress) := {"links": links, "ingress": ingress, "egress": egress} if links != []
+_exceptions(links, ingress, egress) := {"links": links, "ingress": ingress, "egress": egress, "hooks": _no_hooks} if links != []
 
 # The decision for ports (the keys of those that hold the port) at the time now,
 # with Links of these ranks between src and dst.
@@ -224,6 +227,51 @@ test_a_rule_opens_src if {
 
 test_an_isolating_section_closes_src if {
 	_is(_decide(_quiet, _web, []), "reject", "egress-default", "acme/prod/quiet", "net.yaml:19")
+}
+
+# Operator's and tenants' Rego.
+_hooked(hooks, src, dst) := decision if {
+	query := {
+		"src": object.remove(src, ["peers"]),
+		"dst": object.remove(dst, ["peers"]),
+		"proto": "tcp",
+		"port": 1,
+		"exceptions": {"links": [], "ingress": {}, "egress": {}, "hooks": object.union(_no_hooks, hooks)},
+		"now": 0,
+	}
+	decision := admission.decision with input as query with data.daoli.index as fixture.index
+}
+
+_hit(line) := {"rule": "tenants.acme.policy.x", "at": sprintf("p.rego:%d", [line]), "log": false}
+
+test_a_tenants_rego_denies if {
+	_is(_hooked({"deny": [_hit(1)]}, _web, _web), "drop", "tenant-policy", "tenants.acme.policy.x", "p.rego:1")
+}
+
+test_a_deny_of_rego_beats_an_allow_of_rego if {
+	_is(_hooked({"deny": [_hit(1)], "allow_ingress": _hit(2)}, _db, _web), "drop", "tenant-policy", "tenants.acme.policy.x", "p.rego:1")
+}
+
+test_an_operators_deny_beats_all_that_tenants_say if {
+	hooks := {"operator": [_hit(3)], "deny": [_hit(1)], "allow_ingress": _hit(2), "allow_egress": _hit(2)}
+	_is(_hooked(hooks, _web, _web), "drop", "operator-policy", "tenants.acme.policy.x", "p.rego:3")
+}
+
+test_rego_that_failed_denies if {
+	failed := object.union(_hit(4), {"reason": "policy-timeout"})
+	_is(_hooked({"failed": [failed], "allow_ingress": _hit(2)}, _web, _web), "drop", "policy-timeout", "tenants.acme.policy.x", "p.rego:4")
+}
+
+test_a_tenants_rego_opens_dst if {
+	_is(_hooked({"allow_ingress": _hit(2)}, _db, _web), "allow", "tenant-policy", "tenants.acme.policy.x", "p.rego:2")
+}
+
+test_a_tenants_rego_opens_src if {
+	_is(_hooked({"allow_egress": _hit(2)}, _quiet, _web), "allow", "default", "acme/prod", "net.yaml:2")
+}
+
+test_a_tenants_rego_opens_nothing_over_isolation if {
+	_hooked({"allow_ingress": _hit(2), "allow_egress": _hit(2)}, _shut, _web).reason == "isolation"
 }
 
 # Ends of rules.

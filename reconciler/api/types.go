@@ -110,6 +110,8 @@ type RevisionStatus struct {
 	// Warnings are what is odd about it, each "FILE:LINE: warning: TEXT"; the last
 	// says how many more there are, if there are too many.
 	Warnings []string `json:"warnings,omitempty"`
+	// Tenants says which tenants' Rego is not used, and why, each "FILE:LINE: TEXT".
+	Tenants []string `json:"tenants,omitempty"`
 	// Refused is set while what is on disk is not what is active.
 	Refused *RefusedRevision `json:"refused,omitempty"`
 }

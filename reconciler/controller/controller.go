@@ -23,6 +23,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/ofswitch"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
+	"github.com/daolinet/daolinet/reconciler/sandbox"
 	"github.com/daolinet/daolinet/reconciler/session"
 )
 
@@ -36,6 +37,8 @@ type Config struct {
 	Specs    string                // directory of YAML
 	Policies string                // directory of Rego; "": the embedded policy
 	Git      *gitsource.GitOptions // a branch in place of both; nil: none
+	// Sandbox is the command that runs sandbox.Serve under sandbox.Confine.
+	Sandbox  []string
 	StateDir string
 	Socket   string // of the API
 	OpenFlow net.Listener
@@ -65,6 +68,9 @@ type Controller struct {
 	wg      sync.WaitGroup       // goroutines that events started
 	history *history             // of revisions
 	trust   *enrol.Authority
+	sandbox *sandbox.Sandbox
+	hooked  chan hookedAsk      // questions that tenants' modules must be asked about
+	taken   *gitsource.Revision // that is active; of the goroutine that watches the source
 
 	seen atomic.Pointer[inventory.Snapshot] // as after the loop's last step
 
@@ -129,6 +135,10 @@ func Run(ctx context.Context, cfg Config) error {
 	wg.Go(func() { c.history.run(ctx, c.log) })
 	wg.Go(c.decisions.Run)
 	part("leases", c.saver.run)
+	wg.Go(func() { c.sandbox.Run(ctx) })
+	for range hookAskers {
+		part("hooks", c.askHooks)
+	}
 	for range cap(c.work) / workEach {
 		part("decider", c.decider)
 	}
@@ -164,6 +174,7 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 		engine:   engine.New(engine.Config{Epoch: epoch, Wire: cfg.Wire, Leases: leases}),
 		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn), networks: make(map[uint64][]hostlink.Network),
 		saver: saver, history: past, denials: newDenialLog(), decisions: cfg.Decisions,
+		sandbox: sandbox.New(sandbox.Options{Child: cfg.Sandbox}), hooked: make(chan hookedAsk, maxHooked),
 	}
 	c.trust, err = c.openTrust()
 	return c, err

@@ -31,12 +31,12 @@ func (b *backend) Plan(ctx context.Context, q api.PlanRequest) (api.Plan, error)
 	if err := c.running(&out); err != nil {
 		return api.Plan{}, err
 	}
-	loaded, errs := Load(now, r, func(n *spec.Network) []*inventory.Identity { return c.observed(ctx, n) })
+	loaded, errs := try(now, r, c.sandbox, func(n *spec.Network) []*inventory.Identity { return c.observed(ctx, n) })
 	if out.Refused = errs; len(errs) > 0 {
 		return out, nil
 	}
 	out.Live = len(trial.Sessions)
-	for _, cut := range trial.Cuts(now, loaded.Policy) {
+	for _, cut := range trial.Cuts(now, asking{loaded.Policy}) {
 		p := api.PlanCut{
 			Session: fmt.Sprintf("%#x", cut.ID), From: endOf(cut.Standing.Client), To: endOf(cut.Standing.Server),
 			Port: portName(cut.Proto, cut.Port), Why: string(cut.Cut),

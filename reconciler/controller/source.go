@@ -16,6 +16,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/policy"
 	"github.com/daolinet/daolinet/reconciler/revisions"
+	"github.com/daolinet/daolinet/reconciler/sandbox"
 	"github.com/daolinet/daolinet/reconciler/session"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
@@ -27,8 +28,20 @@ func (c *Controller) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var loader Loader
-	for u := range updates {
+	loader := Loader{Sandbox: c.sandbox}
+	for {
+		var u gitsource.Update
+		var more bool
+		select {
+		case u, more = <-updates:
+		case <-c.sandbox.Changed():
+			c.noticed = time.Now()
+			c.retake(ctx, &loader)
+			continue
+		}
+		if !more {
+			return ctx.Err()
+		}
 		c.noticed = time.Now()
 		if u.Err != nil {
 			c.refuse(ctx, nil, []string{u.Err.Error()})
@@ -39,7 +52,17 @@ func (c *Controller) watch(ctx context.Context) error {
 		}
 		c.fallBack(ctx, &loader)
 	}
-	return ctx.Err()
+}
+
+// retake makes the revision active again that is so, with what is to be asked now that
+// a tenant's module has come into quarantine.
+func (c *Controller) retake(ctx context.Context, loader *Loader) {
+	if c.taken == nil {
+		return
+	}
+	if errs := c.take(ctx, loader, *c.taken); len(errs) > 0 {
+		c.log.LogAttrs(ctx, slog.LevelError, "revision can't be taken up again without a tenant's Rego", slog.Any("err", errors.New(strings.Join(errs, "\n"))))
+	}
 }
 
 // updates follows the source.
@@ -58,6 +81,7 @@ func (c *Controller) take(ctx context.Context, loader *Loader, r gitsource.Revis
 	if len(errs) > 0 {
 		return errs
 	}
+	c.taken = &r
 	c.activate(ctx, loaded, r)
 	return nil
 }
@@ -87,6 +111,8 @@ func (c *Controller) fallBack(ctx context.Context, loader *Loader) {
 type Loaded struct {
 	Policy   *policy.Policy // nil: the revision is refused
 	Warnings []spec.Problem
+	// Tenants says which tenants' Rego is not used, and why, each FILE:LINE: TEXT.
+	Tenants []string
 }
 
 // Load validates and compiles a revision and checks its Assertions at the time
@@ -102,6 +128,9 @@ func Load(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*i
 // taken from the last one that was good. The zero Loader is ready. It is not
 // safe for concurrent use.
 type Loader struct {
+	// Sandbox asks tenants' Rego; nil: the traffic of tenants that have any is denied.
+	Sandbox *sandbox.Sandbox
+
 	specs spec.Loader
 	last  *policy.Policy
 }
@@ -109,16 +138,46 @@ type Loader struct {
 // Load is as the function Load.
 func (l *Loader) Load(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*inventory.Identity) (*Loaded, []string) {
 	network, found := l.specs.Load(r.Specs)
+	h := hooked{sandbox: l.Sandbox}
 	loaded, errs := finish(now, network, found, observed, func() (*policy.Policy, error) {
-		if l.last == nil {
-			return policy.Compile(r.ID, network, r.Policies)
+		compile := policy.Compile
+		if l.last != nil {
+			compile = l.last.Recompile
 		}
-		return l.last.Recompile(r.ID, network, r.Policies)
+		return h.compile(compile, network, r)
 	})
-	if len(errs) == 0 {
+	if loaded.Tenants = h.unused; len(errs) == 0 {
 		l.last = loaded.Policy
+		if l.Sandbox != nil {
+			l.Sandbox.Took(h.use)
+		}
 	}
 	return loaded, errs
+}
+
+// try is Load of a revision that is only asked about, with tenants' Rego in s.
+func try(now time.Time, r gitsource.Revision, s *sandbox.Sandbox, observed func(*spec.Network) []*inventory.Identity) (*Loaded, []string) {
+	network, found := spec.Load(r.Specs)
+	h := hooked{sandbox: s}
+	return finish(now, network, found, observed, func() (*policy.Policy, error) { return h.compile(policy.Compile, network, r) })
+}
+
+// hooked compiles policies that ask a sandbox, unless it is nil, about tenants' Rego.
+type hooked struct {
+	sandbox *sandbox.Sandbox
+	use     map[string]*policy.HookModule
+	unused  []string
+}
+
+func (h *hooked) compile(
+	compile func(string, *spec.Network, fs.FS) (*policy.Policy, error), network *spec.Network, r gitsource.Revision,
+) (*policy.Policy, error) {
+	p, err := compile(r.ID, network, r.Policies)
+	if err == nil && h.sandbox != nil && p.Hooked() {
+		h.use, h.unused = h.sandbox.Take(p.HookModules())
+		p.UseHooks(h.sandbox, h.use)
+	}
+	return p, err
 }
 
 // finish makes a loaded network a revision.
@@ -203,7 +262,7 @@ func (c *Controller) activate(ctx context.Context, l *Loaded, r gitsource.Revisi
 	warm(snap, pol, time.Now(), keys)
 	now := time.Now()
 	active := api.RevisionStatus{
-		ID: pol.Revision(), Commit: commitOf(&r), Since: now, Files: countFiles(r.Specs), Warnings: lines(l.Warnings),
+		ID: pol.Revision(), Commit: commitOf(&r), Since: now, Files: countFiles(r.Specs), Warnings: lines(l.Warnings), Tenants: l.Tenants,
 	}
 	c.history.activated(r, active)
 	seen := c.noticed
@@ -213,6 +272,10 @@ func (c *Controller) activate(ctx context.Context, l *Loaded, r gitsource.Revisi
 		c.step(engine.RevisionLoaded{Policy: pol, Seen: seen})
 		c.networksChanged()
 		c.log.LogAttrs(ctx, slog.LevelInfo, "revision activated", slog.String("revision", pol.Revision()), slog.Int("files", active.Files))
+		if len(active.Tenants) > 0 {
+			c.log.LogAttrs(ctx, slog.LevelWarn, "tenants' rego is not used", slog.String("revision", pol.Revision()),
+				slog.Any("err", errors.New(strings.Join(active.Tenants, "\n"))))
+		}
 		if len(active.Warnings) > 0 {
 			c.log.LogAttrs(ctx, slog.LevelWarn, "revision has warnings", slog.String("revision", pol.Revision()),
 				slog.Any("err", errors.New(strings.Join(active.Warnings, "\n"))))
@@ -249,7 +312,7 @@ func warm(snap *inventory.Snapshot, pol *policy.Policy, now time.Time, keys []se
 		client := snap.EndpointByAddr(k.Client.VPC, k.Client.IP)
 		server := snap.EndpointByAddr(k.Server.VPC, k.Server.IP)
 		if client != nil && server != nil {
-			admission.Between(pol, now, client, server, k.Proto, k.Port)
+			admission.Between(asking{pol}, now, client, server, k.Proto, k.Port)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func (b *backend) Why(ctx context.Context, q api.Pair) (api.Why, error) {
 	if err != nil {
 		return api.Why{}, err
 	}
-	var w asking
+	var w question
 	if q.Revision == "" {
 		w, err = c.askingNow(ctx)
 	} else {
@@ -67,9 +67,9 @@ func (c *Controller) liveSession(client, server *inventory.Endpoint, proto packe
 	return &live
 }
 
-// asking is a revision that is asked why, and the network seen now as it is under
+// question is a revision that is asked why, and the network seen now as it is under
 // that. It is a policy that remembers the last query.
-type asking struct {
+type question struct {
 	*policy.Policy
 	snap   *inventory.Snapshot
 	commit *api.Commit
@@ -77,13 +77,13 @@ type asking struct {
 }
 
 // Decide is the policy's.
-func (w *asking) Decide(now time.Time, q policy.Query) policy.Decision {
+func (w *question) Decide(now time.Time, q policy.Query) policy.Decision {
 	w.query = &q
-	return w.Policy.Decide(now, q)
+	return w.Ask(now, q)
 }
 
 // askingNow asks the active revision.
-func (c *Controller) askingNow(ctx context.Context) (w asking, err error) {
+func (c *Controller) askingNow(ctx context.Context) (w question, err error) {
 	err = c.ask(ctx, func() {
 		w.snap, w.commit = c.engine.Snapshot(), c.revision.Commit
 		w.Policy, _ = c.engine.Policy().(*policy.Policy)
@@ -95,7 +95,7 @@ func (c *Controller) askingNow(ctx context.Context) (w asking, err error) {
 }
 
 // askingRevision asks one that was in force.
-func (c *Controller) askingRevision(ctx context.Context, name string) (w asking, err error) {
+func (c *Controller) askingRevision(ctx context.Context, name string) (w question, err error) {
 	id, err := c.history.find(name)
 	if err != nil {
 		return w, err
@@ -108,7 +108,8 @@ func (c *Controller) askingRevision(ctx context.Context, name string) (w asking,
 	if errs, _ := split(found); len(errs) > 0 {
 		return w, fmt.Errorf("load revision %s: %w", id, errors.New(strings.Join(errs, "\n")))
 	}
-	if w.Policy, err = policy.Compile(r.ID, network, r.Policies); err != nil {
+	h := hooked{sandbox: c.sandbox}
+	if w.Policy, err = h.compile(policy.Compile, network, r); err != nil {
 		return w, fmt.Errorf("compile revision %s: %w", id, err)
 	}
 	w.commit = commitOf(&r)
@@ -162,7 +163,7 @@ func (e whyEnd) shown() api.End {
 }
 
 // ask decides, says why, and returns whom the destination is to its sender.
-func (w *asking) ask(now time.Time, from, to whyEnd, proto packet.Proto, port uint16) (api.Decision, []string, whyEnd) {
+func (w *question) ask(now time.Time, from, to whyEnd, proto packet.Proto, port uint16) (api.Decision, []string, whyEnd) {
 	var d policy.Decision
 	outside := to.addr
 	switch {

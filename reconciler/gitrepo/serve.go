@@ -10,7 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing/object"
-	"golang.org/x/sys/unix"
+
+	"github.com/daolinet/daolinet/reconciler/confine"
 )
 
 // Names of the archive's first entry.
@@ -94,27 +95,7 @@ func printable(s string) string {
 	return s
 }
 
-// Limits of the process that fetches.
-const (
-	maxMemory  = 1 << 30 // bytes
-	maxFile    = 1 << 30 // bytes of each file that it writes
-	maxCPU     = 120     // seconds
-	maxOpenFDs = 256
-)
-
-// Confine puts this process under its limits, which end it rather than let it take
-// more.
+// Confine puts this process under the limits of one that fetches.
 func Confine() error {
-	for _, l := range []struct {
-		what int
-		most uint64
-	}{
-		{unix.RLIMIT_DATA, maxMemory}, {unix.RLIMIT_FSIZE, maxFile}, {unix.RLIMIT_CPU, maxCPU},
-		{unix.RLIMIT_NOFILE, maxOpenFDs}, {unix.RLIMIT_CORE, 0},
-	} {
-		if err := unix.Setrlimit(l.what, &unix.Rlimit{Cur: l.most, Max: l.most}); err != nil {
-			return fmt.Errorf("limit the process that fetches: %w", err)
-		}
-	}
-	return nil
+	return confine.Limits{Memory: 1 << 30, File: 1 << 30, CPU: 120, FDs: 256}.Apply()
 }

@@ -12,9 +12,9 @@ import (
 	"os/exec"
 	"path"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/confine"
 	"github.com/daolinet/daolinet/reconciler/gitrepo"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
@@ -144,9 +144,7 @@ func fetch(ctx context.Context, child []string, q *gitrepo.Request) (*Revision, 
 	said := &head{most: maxSaid}
 	cmd.Stderr = said
 	// It may have children of its own, as for ssh or a repository in a directory.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
+	confine.Child(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -159,7 +157,7 @@ func fetch(ctx context.Context, child []string, q *gitrepo.Request) (*Revision, 
 		_ = cmd.Cancel() // it may go on writing
 	}
 	err = cmd.Wait()
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind
+	_ = confine.Kill(cmd) // what it left behind
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)

@@ -42,7 +42,7 @@ func (a *asker) Decide(now time.Time, q policy.Query) policy.Decision {
 	a.query, a.asked = q, true
 	d, found := a.answers[key]
 	if !found {
-		d = a.policy.Decide(now, q)
+		d = a.policy.Ask(now, q)
 		a.answers[key] = d
 	}
 	return d

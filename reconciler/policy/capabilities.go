@@ -25,8 +25,8 @@ const allowedBuiltins = `
 	trim_prefix trim_right trim_space trim_suffix type_name union units.parse units.parse_bytes
 	upper`
 
-// allowedCapabilities returns OPA's capabilities less all other built-ins.
-func allowedCapabilities() *ast.Capabilities {
+// Capabilities returns OPA's capabilities less all other built-ins.
+func Capabilities() *ast.Capabilities {
 	allowed := strings.Fields(allowedBuiltins)
 	c := ast.CapabilitiesForThisVersion()
 	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool {

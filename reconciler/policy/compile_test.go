@@ -93,7 +93,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"more Rego than compiles soon", tree(admissionFile, "package daoli.admission\n\ndecision := "+allowAll+"\n",
 			"lib/a.rego", "package daoli.lib.a\n\n#"+strings.Repeat("x", 1<<19), "lib/b.rego", "package daoli.lib.b\n\n#"+strings.Repeat("x", 1<<19)),
 			"lib/b.rego:1: the policies have more than 1048576 bytes of Rego: remove what they don't need"},
-		{"tenants' Rego", tree("tenants/acme/policy.rego", "package tenants.acme.policy\n"), "tenants/acme/policy.rego:1: tenants' Rego is not supported yet"},
+		{"Rego of no tenant", tree("tenants/policy.rego", "package tenants.acme.policy\n"), "tenants/policy.rego:1: Rego below tenants/ stands in its tenant's directory"},
 		{"a file without end", tree(admissionFile, strings.Repeat("#", 1<<20+1)), "system/admission.rego:1: the policies have more than 1048576 bytes"},
 	}
 	for _, test := range tests {
@@ -129,7 +129,7 @@ func TestRecompileTakesTheModulesAsTheyAre(t *testing.T) {
 		{"a test", tree(admissionFile, "\n"+byLib, "lib/other.rego", mine("2"), "lib/x_test.rego", "no Rego")},
 		{"a lib gone", tree(admissionFile, byLib)},
 		{"a syntax error", tree(admissionFile, byLib+"{", "lib/net.rego", mine("1"))},
-		{"a tenant's Rego", tree(admissionFile, byLib, "lib/other.rego", mine("2"), "tenants/acme/p.rego", "package p\n")},
+		{"Rego of no tenant", tree(admissionFile, byLib, "lib/other.rego", mine("2"), "tenants/p.rego", "package p\n")},
 		{"a system's module more", tree(admissionFile, byLib, "system/more.rego", "package daoli.more\n", "lib/net.rego", mine("1"))},
 		{"two modules with each other's text", tree(admissionFile, "package daoli.more\n", "system/more.rego", byLib, "lib/net.rego", mine("2"))},
 		{"the embedded system", nil},

@@ -14,7 +14,7 @@ func (p *Policy) Data() ([]byte, error) { return documentJSON(p.evaluator.data.r
 
 // Input returns the document input that OPA sees for q at the time now, as JSON.
 func (p *Policy) Input(now time.Time, q Query) ([]byte, error) {
-	return documentJSON(p.queryInput(p.passed(now), q).Value)
+	return documentJSON(p.queryInput(p.passed(now), q, p.tenants.hooks).Value)
 }
 
 func documentJSON(v ast.Value) ([]byte, error) {

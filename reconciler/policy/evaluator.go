@@ -48,9 +48,18 @@ func (e *evaluator) eval(input *ast.Term) (ast.Value, error) {
 }
 
 func (e *evaluator) evalWithin(limit *stepLimit, input *ast.Term) (ast.Value, error) {
-	query := topdown.NewQuery(e.query).
+	value, err := e.run(e.query, e.queries, limit, input, nil)
+	if err == nil && value == nil {
+		err = errUndefined
+	}
+	return value, err
+}
+
+// run returns the value x of a query, nil if it is undefined; tracer may be nil.
+func (e *evaluator) run(body ast.Body, queries ast.QueryCompiler, limit *stepLimit, input *ast.Term, tracer *RuleWatch) (ast.Value, error) {
+	query := topdown.NewQuery(body).
 		WithCompiler(e.compiler).
-		WithQueryCompiler(e.queries).
+		WithQueryCompiler(queries).
 		WithStore(e.data).
 		WithBaseCache(e.data).
 		WithInput(input).
@@ -58,7 +67,9 @@ func (e *evaluator) evalWithin(limit *stepLimit, input *ast.Term) (ast.Value, er
 		WithStrictBuiltinErrors(true).
 		WithMetrics(metrics.NoOp()).
 		WithTime(time.Unix(1, 0)) // else OPA reads the clock; no allowed built-in asks
-
+	if tracer != nil {
+		query = query.WithQueryTracer(tracer)
+	}
 	var value ast.Value
 	err := query.Iter(context.Background(), func(r topdown.QueryResult) error {
 		value = r[resultVar].Value
@@ -69,8 +80,6 @@ func (e *evaluator) evalWithin(limit *stepLimit, input *ast.Term) (ast.Value, er
 		return nil, errTimeout
 	case err != nil:
 		return nil, err
-	case value == nil:
-		return nil, errUndefined
 	}
 	return value, nil
 }

@@ -19,7 +19,7 @@ const nearest = 3
 // rules that come nearest to opening it with the conditions that fail. It
 // decides nothing itself.
 func (p *Policy) Explain(now time.Time, q Query) []string {
-	d := p.Decide(now, q)
+	d := p.Ask(now, q)
 	lines := []string{summary(d)}
 	switch d.Reason {
 	case ReasonIsolation:

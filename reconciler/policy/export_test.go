@@ -9,7 +9,7 @@ import (
 // EvalOnly returns a function that asks OPA alone for the decision of q, with
 // all that surrounds the evaluation done before.
 func (p *Policy) EvalOnly(q Query) func() error {
-	input := p.queryInput(0, q)
+	input := p.queryInput(0, q, nil)
 	return func() error {
 		_, err := p.evaluator.eval(input)
 		return err
@@ -24,7 +24,7 @@ func (p *Policy) DecideUncached(now time.Time, q Query) Decision {
 // Steps returns how many steps the decision of q takes.
 func (p *Policy) Steps(q Query) int {
 	limit := &stepLimit{left: maxSteps}
-	if _, err := p.evaluator.evalWithin(limit, p.queryInput(0, q)); err != nil {
+	if _, err := p.evaluator.evalWithin(limit, p.queryInput(0, q, nil)); err != nil {
 		return maxSteps
 	}
 	return maxSteps - limit.left
@@ -36,7 +36,7 @@ func (p *Policy) Index() ast.Value {
 }
 
 // InputTerm returns the document input of q at the beginning of time.
-func (p *Policy) InputTerm(q Query) *ast.Term { return p.queryInput(0, q) }
+func (p *Policy) InputTerm(q Query) *ast.Term { return p.queryInput(0, q, p.tenants.hooks) }
 
 // EvalInput evaluates the policy for an input that need not be one of ours, and
 // reads the answer.

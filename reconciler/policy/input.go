@@ -11,7 +11,8 @@ import (
 // queryInput returns the document input of q after the first passed ends. It is
 // made of what the decision cache has as key, and of passed: nothing else may
 // enter here.
-func (p *Policy) queryInput(passed int, q Query) *ast.Term {
+// Of tenants' modules it has what they answered, and waits for that if wait is not nil.
+func (p *Policy) queryInput(passed int, q Query, wait Hooks) *ast.Term {
 	lastEnd := int64(0)
 	if passed > 0 {
 		lastEnd = p.ends[passed-1]
@@ -24,7 +25,7 @@ func (p *Policy) queryInput(passed int, q Query) *ast.Term {
 		pair("dst", dst.term),
 		pair("proto", ast.InternedTerm(protoName(q.Proto))),
 		pair("port", ast.InternedTerm(int(q.Port))),
-		pair("exceptions", exceptionsInput(p.between.ranks(src.ends, dst.ends), restIn, restOut)),
+		pair("exceptions", exceptionsInput(p.between.ranks(src.ends, dst.ends), restIn, restOut, nil)),
 		pair("now", number(lastEnd)),
 	)
 	for _, allowing := range [...][2]*ast.Term{
@@ -34,17 +35,30 @@ func (p *Policy) queryInput(passed int, q Query) *ast.Term {
 			input.Insert(allowing[0], allowing[1])
 		}
 	}
+	if p.evaluator.guard.query == nil && !p.asked(q) {
+		return ast.NewTerm(input)
+	}
+	if hooks := p.hooksInput(ast.NewTerm(input), q, wait); hooks != nil {
+		input.Insert(ast.StringTerm("exceptions"), exceptionsInput(p.between.ranks(src.ends, dst.ends), restIn, restOut, hooks))
+	}
 	return ast.NewTerm(input)
 }
 
 // exceptionsInput returns input.exceptions: the ranks of Links, and the pairs of
-// rules that deny or end; or the empty object if there are none.
-func exceptionsInput(links []int, ingress, egress *ast.Term) *ast.Term {
-	if len(links) == 0 && ingress == ast.InternedEmptyObject && egress == ast.InternedEmptyObject {
+// rules that deny or end, and what tenants' modules say (hooks, nil: nothing); or the
+// empty object if there are none.
+func exceptionsInput(links []int, ingress, egress, hooks *ast.Term) *ast.Term {
+	if len(links) == 0 && ingress == ast.InternedEmptyObject && egress == ast.InternedEmptyObject && hooks == nil {
 		return ast.InternedEmptyObject
 	}
-	return ast.ObjectTerm(pair("links", ranksTerm(links)), pair("ingress", ingress), pair("egress", egress))
+	if hooks == nil {
+		hooks = noHooks
+	}
+	return ast.ObjectTerm(pair("links", ranksTerm(links)), pair("ingress", ingress), pair("egress", egress), pair("hooks", hooks))
 }
+
+// noHooks is input.exceptions.hooks where no module has anything to say.
+var noHooks = ast.ObjectTerm(pair("operator", ast.InternedEmptyArray), pair("deny", ast.InternedEmptyArray), pair("failed", ast.InternedEmptyArray))
 
 // inputPart is what is kept of an identity for the input: of its own, or of its
 // keys in the words of a VPC.

@@ -28,12 +28,13 @@ type program struct {
 	compiler *ast.Compiler
 	queries  ast.QueryCompiler
 	query    ast.Body
+	guard    guard
 }
 
 // module is one file of Rego.
 type module struct{ name, text string }
 
-// compileModules compiles system/ and lib/ of a tree of policies, with the
+// compileModules compiles system/, lib/ and operator/ of a tree of policies, with the
 // embedded system in the place of one that is not there. If before, which may be
 // nil, was compiled of the very same modules, it is good for these too: what else
 // counts, such as the built-ins that are allowed, never changes while we run.
@@ -42,7 +43,7 @@ func compileModules(tree fs.FS, before *program) (*program, error) {
 	if len(problems) == 0 && before != nil && slices.Equal(before.modules, modules) {
 		return before, nil
 	}
-	capabilities := allowedCapabilities()
+	capabilities := Capabilities()
 	parsed, more := parse(modules, capabilities)
 	if problems = append(problems, more...); len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -63,11 +64,15 @@ func compileModules(tree fs.FS, before *program) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &program{modules: modules, compiler: compiler, queries: queries, query: query}, nil
+	guard, err := newGuard(compiler)
+	if err != nil {
+		return nil, err
+	}
+	return &program{modules: modules, compiler: compiler, queries: queries, query: query, guard: guard}, nil
 }
 
 // modulesOf reads the modules that a tree of policies stands for, in the order
-// of their names below system/ and then below lib/, and says what is wrong with
+// of their names below system/, lib/ and operator/, and says what is wrong with
 // the tree.
 func modulesOf(tree fs.FS) (modules []module, problems []error) {
 	left := maxModules
@@ -90,12 +95,11 @@ func modulesOf(tree fs.FS) (modules []module, problems []error) {
 	case !hasDir(tree, "system"):
 		read(policies.FS, "system")
 		read(tree, "lib")
+		read(tree, "operator")
 	default:
 		read(tree, "system")
 		read(tree, "lib")
-	}
-	if tree != nil {
-		problems = append(problems, refuseTenants(tree)...)
+		read(tree, "operator")
 	}
 	return modules, problems
 }
@@ -128,6 +132,16 @@ func isIndex(below []string) (bool, error) {
 
 // walkModules calls visit with each *.rego below dir that is no test.
 func walkModules(tree fs.FS, dir string, visit func(name string) error) error {
+	return walkRego(tree, dir, func(name string) error {
+		if strings.HasSuffix(name, "_test.rego") {
+			return nil
+		}
+		return visit(name)
+	})
+}
+
+// walkRego calls visit with each *.rego below dir.
+func walkRego(tree fs.FS, dir string, visit func(name string) error) error {
 	if !hasDir(tree, dir) {
 		return nil
 	}
@@ -140,7 +154,7 @@ func walkModules(tree fs.FS, dir string, visit func(name string) error) error {
 				return fs.SkipDir
 			}
 			return nil
-		case entry.IsDir(), path.Ext(name) != ".rego", strings.HasSuffix(name, "_test.rego"):
+		case entry.IsDir(), path.Ext(name) != ".rego":
 			return nil
 		}
 		return visit(name)
@@ -161,20 +175,6 @@ func readModule(tree fs.FS, name string, most int) (string, error) {
 		return "", fmt.Errorf("%s:1: the policies have more than %d bytes of Rego: remove what they don't need", name, maxModules)
 	}
 	return string(text), nil
-}
-
-// refuseTenants reports what tenants wrote: left out silently, a deny of theirs
-// would deny nothing.
-func refuseTenants(tree fs.FS) []error {
-	var problems []error
-	err := walkModules(tree, "tenants", func(name string) error {
-		problems = append(problems, fmt.Errorf("%s:1: tenants' Rego is not supported yet: move the file away", name))
-		return nil
-	})
-	if err != nil {
-		problems = append(problems, err)
-	}
-	return problems
 }
 
 // regoErrors returns OPA's errors one by one, each FILE:LINE: TEXT.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"testing"
-	"testing/fstest"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/format"
@@ -22,12 +21,10 @@ const admissionFile = "system/admission.rego"
 func TestEveryBranchDecides(t *testing.T) {
 	network := table().peer("acme/prod", "globex/prod").network
 	whole := compileTree(t, network, admissionText(t))
-	cases := allCases(whole)
+	cases := append(allCases(whole), hookCases(whole)...)
 	for _, mutant := range mutants(t) {
 		t.Run(mutant.name, func(t *testing.T) {
-			p, err := policy.Compile("r1", network, fstest.MapFS{
-				admissionFile: &fstest.MapFile{Data: []byte(mutant.text)},
-			})
+			p, err := compileHooked(network, mutant.text)
 			if err != nil {
 				if mutant.decides {
 					t.Fatalf("Compile without the branch: %v", err)
@@ -37,7 +34,7 @@ func TestEveryBranchDecides(t *testing.T) {
 			changed := 0
 			for _, c := range cases {
 				q := query(c.src, c.dst, c.port)
-				if p.Decide(now, q) != whole.Decide(now, q) {
+				if p.Ask(now, q) != whole.Ask(now, q) {
 					changed++
 				}
 			}
@@ -56,9 +53,7 @@ func TestEveryConditionDecides(t *testing.T) {
 	asked := askedInputs(whole)
 	for _, mutant := range looserMutants(t) {
 		t.Run(mutant.name, func(t *testing.T) {
-			p, err := policy.Compile("r1", network, fstest.MapFS{
-				admissionFile: &fstest.MapFile{Data: []byte(mutant.text)},
-			})
+			p, err := compileHooked(network, mutant.text)
 			if err != nil {
 				return
 			}
@@ -87,7 +82,7 @@ func askedInputs(whole *policy.Policy) []askedInput {
 		d, err := whole.EvalInput(input)
 		return askedInput{input, d, err == nil}
 	}
-	for _, c := range allCases(whole) {
+	for _, c := range append(allCases(whole), hookCases(whole)...) {
 		input := whole.InputTerm(query(c.src, c.dst, c.port))
 		complete = append(complete, ask(input))
 		for _, b := range brokenInputs(input) {
@@ -99,9 +94,7 @@ func askedInputs(whole *policy.Policy) []askedInput {
 
 func compileTree(t *testing.T, network *spec.Network, admission string) *policy.Policy {
 	t.Helper()
-	p, err := policy.Compile("r1", network, fstest.MapFS{
-		admissionFile: &fstest.MapFile{Data: []byte(admission)},
-	})
+	p, err := compileHooked(network, admission)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ type Policy struct {
 	prefixes  prefixes
 	ends      []int64 // each `until` of the network once, in seconds since 1970, sorted
 	evaluator *evaluator
+	tenants   tenantHooks
 
 	inputs    *cache[inputKey, inputPart]
 	decisions *cache[decisionKey, cachedDecision]
@@ -103,6 +104,10 @@ func compile(rev string, network *spec.Network, modules fs.FS, before *Policy) (
 	if err != nil {
 		return nil, err
 	}
+	hooked, err := TenantModules(modules)
+	if err != nil {
+		return nil, err
+	}
 	evaluator := newEvaluator(compiled, x.index(network, parts))
 	return &Policy{
 		revision:  rev,
@@ -115,6 +120,7 @@ func compile(rev string, network *spec.Network, modules fs.FS, before *Policy) (
 		prefixes:  x.prefixes,
 		ends:      x.ends,
 		evaluator: evaluator,
+		tenants:   newTenantHooks(hooked),
 		inputs:    newCache[inputKey, inputPart](cachedInputs),
 		decisions: newCache[decisionKey, cachedDecision](cachedDecisions),
 	}, nil
@@ -148,13 +154,22 @@ func (p *Policy) Stats() Stats {
 // with the CIDRs of this policy's OutsideCIDRs. An identity with the ID zero is
 // not interned, and no decision about it is cached. Nor is a policy-timeout:
 // what was cut short is asked again.
-func (p *Policy) Decide(now time.Time, q Query) Decision {
+//
+// It never waits: where a tenant's module has not been asked yet it denies with
+// policy-timeout. Unanswered says so before, and Ask asks.
+func (p *Policy) Decide(now time.Time, q Query) Decision { return p.decide(now, q, nil) }
+
+// Ask is Decide for whoever can wait for tenants' modules.
+func (p *Policy) Ask(now time.Time, q Query) Decision { return p.decide(now, q, p.tenants.hooks) }
+
+// decide decides q, and waits for answers if wait is not nil.
+func (p *Policy) decide(now time.Time, q Query, wait Hooks) Decision {
 	if d, found := p.Cached(now, q); found {
 		return d
 	}
 	p.misses.Add(1)
 	passed := p.passed(now)
-	d := p.evaluate(passed, q)
+	d := p.evaluateWith(passed, q, wait)
 	if key := q.key(); d.Reason != ReasonPolicyTimeout && key.src != 0 && key.dst != 0 {
 		p.decisions.put(key.hash(), key, &cachedDecision{passed: passed, decision: d})
 	}
@@ -194,9 +209,14 @@ func (p *Policy) passed(now time.Time) int {
 	return n
 }
 
-// evaluate asks Rego for the decision of q after the first passed ends.
+// evaluate asks Rego for the decision of q after the first passed ends, and waits for
+// tenants' modules.
 func (p *Policy) evaluate(passed int, q Query) Decision {
-	value, err := p.evaluator.eval(p.queryInput(passed, q))
+	return p.evaluateWith(passed, q, p.tenants.hooks)
+}
+
+func (p *Policy) evaluateWith(passed int, q Query, wait Hooks) Decision {
+	value, err := p.evaluator.eval(p.queryInput(passed, q, wait))
 	if err == nil {
 		var d Decision
 		if d, err = readDecision(value, p.ends[passed:]); err == nil {

@@ -106,7 +106,8 @@ func (t *Table) forgetDrop(d *Drop) {
 func (t *Table) Dropping(id uint32) bool { return t.dropIDs[id] }
 
 // rejudgeDrops takes away the drops that the present policy and inventory would
-// not make.
+// not make, and those about which a tenant's Rego must be asked first: their next
+// packet asks.
 func (t *Table) rejudgeDrops(now time.Time) []Effect {
 	var out []Effect
 	for _, d := range t.sortedDrops() {
@@ -114,7 +115,7 @@ func (t *Table) rejudgeDrops(now time.Time) []Effect {
 			continue // no decision's, and gone in a second
 		}
 		r := admission.Decide(t.snap, t.pol, now, d.Request)
-		if r.Decision.Verdict != policy.Drop || r.Client == nil {
+		if r.Decision.Verdict != policy.Drop || r.Decision.Reason == policy.ReasonPolicyTimeout || r.Client == nil {
 			t.forgetDrop(d)
 			out = append(out, RemoveDrop{d})
 			continue

@@ -46,6 +46,11 @@ var Table = map[string]Rule{
 		Modules: []string{"github.com/open-policy-agent/opa"},
 		Why:     "policy sees identities and rules, never sessions or switches; the shipped Rego is data",
 	},
+	"reconciler/hook": {
+		May: []string{"reconciler/policy", "reconciler/spec"}, Core: true,
+		Modules: []string{"github.com/open-policy-agent/opa"},
+		Why:     "what a tenant's Rego says is a function of its text and the query; who may be asked, and where, is others' matter",
+	},
 	"reconciler/admission": {
 		May:  []string{"reconciler/policy", "reconciler/inventory", "reconciler/spec", "reconciler/packet"},
 		Core: true,
@@ -103,12 +108,19 @@ var Table = map[string]Rule{
 		May: []string{"reconciler/openflow"},
 		Why: "a connection moves messages; what they mean is decided above it",
 	},
+	"reconciler/confine": {
+		Why: "limits of child processes; it knows nothing of what they do",
+	},
+	"reconciler/sandbox": {
+		May: []string{"reconciler/hook", "reconciler/policy", "reconciler/spec", "reconciler/confine"},
+		Why: "children that run tenants' Rego, and whom to kill; what Rego says is hook's matter",
+	},
 	"reconciler/gitrepo": {
-		May: []string{"reconciler/spec"},
+		May: []string{"reconciler/spec", "reconciler/confine"},
 		Why: "it runs in a process of its own, and ends at an archive; of spec it knows the limits",
 	},
 	"reconciler/gitsource": {
-		May: []string{"reconciler/spec", "reconciler/gitrepo"},
+		May: []string{"reconciler/spec", "reconciler/gitrepo", "reconciler/confine"},
 		Why: "it ends at an fs.FS; of spec it knows the limits, so that it reads no more than is loaded",
 	},
 	"reconciler/revisions": {

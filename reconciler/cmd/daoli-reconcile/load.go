@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/matrix"
 	"github.com/daolinet/daolinet/reconciler/policy"
+	"github.com/daolinet/daolinet/reconciler/sandbox"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
@@ -84,7 +86,10 @@ func (f *revisionFlags) judge(sys system, now time.Time, revision gitsource.Revi
 			return judged{}, err
 		}
 	}
-	loaded, refused := controller.Load(now, revision, sample.observed)
+	loaded, refused, err := loadRevision(now, revision, sample.observed)
+	if err != nil {
+		return judged{}, err
+	}
 	if !sample.judged {
 		sample.judge(nil) // the tree is refused; say what is wrong with the file all the same
 	}
@@ -94,6 +99,20 @@ func (f *revisionFlags) judge(sys system, now time.Time, revision gitsource.Revi
 		return judged{}, problems(refused)
 	}
 	return judged{policy: loaded.Policy, sample: sample.sample, now: now, files: countFiles(revision.Specs)}, nil
+}
+
+// loadRevision loads a revision as the controller does. Tenants' Rego that it would
+// not use is wrong here.
+func loadRevision(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*inventory.Identity) (*controller.Loaded, []string, error) {
+	child, err := sandboxChild()
+	if err != nil {
+		return nil, nil, err
+	}
+	box := sandbox.New(sandbox.Options{Child: child})
+	go box.Run(context.Background()) // until the program ends, and its children with it
+	loader := controller.Loader{Sandbox: box}
+	loaded, refused := loader.Load(now, r, observed)
+	return loaded, append(refused, loaded.Tenants...), nil
 }
 
 // read reads the directories of a revision.

@@ -125,10 +125,14 @@ func runController(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	child, err := sandboxChild()
+	if err != nil {
+		return err
+	}
 	controller.TuneGC()
 	return controller.Run(ctx, controller.Config{
-		Specs: o.watch, Policies: o.policies, Git: git, StateDir: o.stateDir, Socket: o.socket,
-		OpenFlow: of, Hosts: hosts, Targets: []string{"ssl:" + hostPort(at, of.Addr())}, Wire: wire, Version: version(), Logger: log, Decisions: decisions,
+		Specs: o.watch, Policies: o.policies, Git: git, Sandbox: child, StateDir: o.stateDir, Socket: o.socket, Decisions: decisions,
+		OpenFlow: of, Hosts: hosts, Targets: []string{"ssl:" + hostPort(at, of.Addr())}, Wire: wire, Version: version(), Logger: log,
 		Trust: enrol.Config{Name: controllerName(), Addresses: []string{at}, Controllers: []string{hostPort(at, hosts.Addr())}, HostLife: o.hostLife},
 	})
 }

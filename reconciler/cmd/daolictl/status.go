@@ -69,6 +69,9 @@ func (a *app) printRevision(r api.RevisionStatus) {
 	for _, warning := range r.Warnings {
 		a.fact("", "%s", warning)
 	}
+	for _, problem := range r.Tenants {
+		a.fact("", "%s", a.paint(yellow, problem))
+	}
 	if r.Refused == nil {
 		return
 	}
