@@ -199,6 +199,39 @@ func TestWithoutItsGuardAHelloMaySayAnything(t *testing.T) {
 	}
 }
 
+// TestWithoutTheDemandForACertificateAStrangerIsASwitch: that the port asks for a
+// certificate is one guard, and whose it is another. Either keeps a stranger out.
+func TestWithoutTheDemandForACertificateAStrangerIsASwitch(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		open, undemanding bool
+		in                bool
+	}{
+		{"neither guard", true, true, true},
+		{"only the demand", true, false, false},
+		{"only whose it is", false, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBed(t)
+			b.stop()
+			b.open, b.undemanding = tt.open, tt.undemanding
+			b.start()
+			err := b.connect(showing(nil), dpid1)
+			if tt.in {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := await(t, "switch", b.up); got != dpid1 {
+					t.Errorf("switch %x is up; want the stranger's", got)
+				}
+				return
+			}
+			b.logged("refused", "peer=127.0.0.1:", "reason=")
+			none(t, "switch of a stranger", b.up)
+		})
+	}
+}
+
 func TestASwitchIsItsHosts(t *testing.T) {
 	b := newBed(t)
 	h1, h2 := b.join("h1"), b.join("h2")

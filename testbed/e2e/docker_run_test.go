@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -181,7 +182,25 @@ func dockerRename(f *fabric) {
 	c := f.run("h1", "first", acmeWeb, "--label=daoli.groups=web")
 	f.t.Cleanup(func() { f.gone("h1", "second") })
 	f.hears(c, server, acmeDB, 5432)
+	long := f.run("h2", "long", acmeWeb)
+	open := f.connect(f.in(c, acmeWeb), f.in(long, acmeWeb), 0, f.listen(f.in(long, acmeWeb), 9000))
+	s := f.startStream(open)
+	s.flow(true)
 	f.do("h1", "rename", "first", "second")
+	f.eventually("the new name at the controller", func() error {
+		all, err := f.Controller.API().Endpoints(f.ctx)
+		for _, e := range all {
+			if e.Name == "second" {
+				return err
+			}
+		}
+		return errors.Join(err, fmt.Errorf("endpoints are %+v", all))
+	})
+	mark := s.got.Load()
+	f.eventually("the connection that was open to go on", func() error { return s.moved(mark + 10*streamChunk) })
+	if err := s.finish(); err != nil { // no byte is lost
+		f.t.Error(err)
+	}
 	c = f.inspect("h1", "second")
 	f.hears(c, server, acmeDB, 5432)
 	f.do("h1", "restart", "second")
