@@ -57,10 +57,17 @@ func TestContainersAreAdoptedWhenRecordsAreLost(t *testing.T) {
 		}
 		return nil
 	})
-	s.awaitEndpoints(all...)
-	if !strings.Contains(s.Logs(1<<20), `msg="host connected" host=h1 endpoints=3`) {
+	const reported = `msg="host connected" host=h1 endpoints=`
+	s.eventually("the host to report again", func() error {
+		if n := strings.Count(s.Logs(1<<20), reported); n < 2 {
+			return fmt.Errorf("%d reports", n)
+		}
+		return nil
+	})
+	if !strings.Contains(s.Logs(1<<20), reported+"3") {
 		t.Error("a controller was told that endpoints ended: want all of them in the first report")
 	}
+	s.awaitEndpoints(all...)
 	for range 2 {
 		if r := <-done; r.err != nil || !strings.Contains(r.said, " 0% packet loss") {
 			t.Errorf("traffic meanwhile: %v: %s", r.err, r.said)
