@@ -37,16 +37,17 @@ func TestOrganisationInGit(t *testing.T) {
 	o.follow()
 	o.await("the first commit", first)
 
-	pay := filepath.Join(o.work, "specs/tenants/pay/prod.yaml")
-	good := string(read(t, pay))
+	pay, rego := filepath.Join(o.work, "specs/tenants/pay/prod.yaml"), filepath.Join(o.work, "policies/tenants/pay/policy.rego")
+	good, module := string(read(t, pay)), string(read(t, rego))
 	const vault = "    - {from: [{subnet: api}], ports: [tcp/8200]}\n"
-	for name, bad := range map[string]struct{ text, want string }{
+	for name, bad := range map[string]struct{ path, text, want string }{
 		"a promise of the platform's is broken": {
-			strings.Replace(good, vault, vault+"    - {from: [{subnet: web, vpc: shop/prod}], ports: [tcp/8200]}\n", 1), "guardrails/pay.yaml:17: ",
+			pay, strings.Replace(good, vault, vault+"    - {from: [{subnet: web, vpc: shop/prod}], ports: [tcp/8200]}\n", 1), "guardrails/pay.yaml:17: ",
 		},
-		"a value is wrong": {strings.Replace(good, "tcp/8200", "tcp/82000", 1), "tenants/pay/prod.yaml:25: "},
+		"a test of a tenant's Rego fails": {rego, strings.Replace(module, `== "yes"`, `== "no"`, 1), "tenants/pay/policy_test.rego:3: "},
+		"a value is wrong":                {pay, strings.Replace(good, "tcp/8200", "tcp/82000", 1), "tenants/pay/prod.yaml:25: "},
 	} {
-		write(t, pay, []byte(bad.text))
+		write(t, bad.path, []byte(bad.text))
 		o.commit(name)
 		if out, err := o.plan(first); err == nil || !strings.Contains(out, bad.want) {
 			t.Errorf("%s: the plan ends with %v and says\n%s\nwant a failure that names %s", name, err, out, bad.want)
