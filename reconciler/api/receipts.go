@@ -19,7 +19,7 @@ type Receipt struct {
 	Commit   *Commit   `json:"commit,omitempty"`
 	Seen     time.Time `json:"seen"` // when it was noticed
 	Cut      time.Time `json:"cut"`  // when the sessions were judged and their deletions sent
-	// Done is set when every host has confirmed, or is revoked.
+	// Done is set when no host is sent or away any more.
 	Done bool `json:"done"`
 	// TookSeconds is from Seen to the last host that has confirmed so far.
 	TookSeconds float64       `json:"tookSeconds"`
@@ -46,7 +46,7 @@ type ReceiptHost struct {
 	Name     string    `json:"name"`
 	DPID     string    `json:"dpid"`
 	Sessions int       `json:"sessions"`
-	State    string    `json:"state"` // sent, away, confirmed, refused or revoked
+	State    string    `json:"state"` // sent, away, confirmed, refused, revoked or replaced
 	Since    time.Time `json:"since"` // of its state
 	// TookSeconds is from Seen until it confirmed; absent: it has not.
 	TookSeconds *float64 `json:"tookSeconds,omitempty"`

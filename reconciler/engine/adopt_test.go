@@ -146,6 +146,15 @@ func TestAdoptionAsksThePolicy(t *testing.T) {
 			if n := b.e.Sessions().Len(); n != 0 {
 				t.Errorf("sessions = %v; want none", b.labelled())
 			}
+			cut := 0
+			for _, r := range b.e.Receipts() {
+				if cut += r.Count; r.Cause != engine.CauseRevision || r.Revision != "r2" || r.Host != "" || !r.Done() {
+					t.Errorf("receipt %+v; want one of revision r2, done", r)
+				}
+			}
+			if cut != 5 {
+				t.Errorf("%d sessions are in receipts; want 5", cut)
+			}
 			for dpid := uint64(1); dpid <= 3; dpid++ {
 				if got := b.sessionFlows(dpid); len(got) != 0 {
 					t.Errorf("switch %d still holds %v", dpid, got)
@@ -346,6 +355,36 @@ func TestWirePortOfWhatNobodyAdoptedRests(t *testing.T) {
 					t.Errorf("the next session has label %d, the old one had %d; want another", is, was)
 				}
 			})
+		}
+	}
+}
+
+// TestAHostTellsOnlyOfItsOwnWirePorts: what its switch holds may be made up, and
+// would keep two other hosts from talking to each other, or fill the memory.
+func TestAHostTellsOnlyOfItsOwnWirePorts(t *testing.T) {
+	label := func(told func(b *bench, from, to netip.Addr)) uint16 {
+		b := started(t)
+		told(b, b.w.Hosts[0].Uplink.Addr.Addr(), b.w.Hosts[1].Uplink.Addr.Addr())
+		b.lift(1, 16, b.frame("web1", "web2", syn(80)))
+		high, _ := b.e.Sessions().Sessions()[0].WirePorts()
+		return high
+	}
+	free := label(func(*bench, netip.Addr, netip.Addr) {})
+	for dpid, rests := range map[uint64]bool{1: true, 3: false} {
+		is := label(func(b *bench, from, to netip.Addr) {
+			f := openflow.Flow{
+				Table: pipeline.TableSession, Priority: pipeline.PrioReply,
+				Cookie: pipeline.Cookie{Category: pipeline.CategorySession, Epoch: 3, Number: 1}.Bits(),
+				Match: openflow.Match{
+					InPort: openflow.PortNo(b.w.Hosts[dpid-1].Uplink.Port), EthType: openflow.EthTypeIPv4, IPProto: openflow.Exact(uint8(packet.TCP)),
+					IPSrc: openflow.IPv4(to), IPDst: openflow.IPv4(from), L4Src: openflow.Exact(free),
+				},
+			}
+			b.tables[dpid][f.Key()] = f
+			b.switchUp(dpid)
+		})
+		if is == 0 || (is != free) != rests {
+			t.Errorf("told by switch %d: the session has label %d, which was %d else; want another: %t", dpid, is, free, rests)
 		}
 	}
 }

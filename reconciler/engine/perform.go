@@ -91,10 +91,10 @@ func (e *Engine) removeLane(ef session.RemoveLane) []Effect {
 // remove deletes a session's flows on all its hops at once.
 func (e *Engine) remove(now time.Time, ef session.Remove) []Effect {
 	r := e.receiptOf(now, ef.Why)
+	out := append(e.deleteSession(now, ef.Session, ef.Token, r), e.redrawEnd(now, ef.Session, r)...)
 	if r != nil {
 		e.cuts.add(r, ef.Session, ef.Why)
 	}
-	out := append(e.deleteSession(now, ef.Session, ef.Token, r), e.redrawEnd(now, ef.Session, r)...)
 	return append(out, SessionEnded{ef.Session, ef.Why})
 }
 

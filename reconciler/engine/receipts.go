@@ -25,7 +25,7 @@ type Cause string
 
 // Causes. A container that just goes away is none: nothing was forbidden.
 const (
-	CauseRevision    Cause = "revision"     // another became active
+	CauseRevision    Cause = "revision"     // another became active, perhaps while no controller ran
 	CauseReport      Cause = "report"       // a host said that labels, groups or endpoints are others
 	CauseUntil       Cause = "until"        // a rule's time came
 	CauseKill        Cause = "kill"         // somebody ended the session
@@ -45,7 +45,9 @@ type Receipt struct {
 	Count    int          // of sessions
 	Cuts     []CutSession // the first of them, by cookie
 	Hosts    []CutHost
-	open     int // of Hosts, those to confirm
+
+	open   int            // of Hosts, those to confirm
+	places map[uint64]int // of Hosts, by DPID
 }
 
 // CutSession is a session of a Receipt.
@@ -77,6 +79,7 @@ const (
 	CutConfirmed CutState = "confirmed" // no flow of the sessions is left there
 	CutRefused   CutState = "refused"   // it said no; an audit mends what is left
 	CutRevoked   CutState = "revoked"   // nobody lets its packets in, whatever it holds
+	CutReplaced  CutState = "replaced"  // its host has another switch now
 )
 
 // CutHost is a host whose switch held flows of sessions that were cut.
@@ -115,14 +118,13 @@ type receipts struct {
 	kept    []*Receipt // by ID
 	lines   int        // of kept
 	lastID  uint64
-	current *Receipt // of this Step; nil: it cut nothing yet
-	hosts   map[uint64]int
+	current *Receipt             // of this Step; nil: it cut nothing yet
 	event   Event                // of this Step
 	away    map[uint64]time.Time // since when switches are, by DPID
 }
 
 func newReceipts() receipts {
-	return receipts{hosts: make(map[uint64]int), away: make(map[uint64]time.Time)}
+	return receipts{away: make(map[uint64]time.Time)}
 }
 
 // Receipts returns copies of the kept receipts, the newest first.
@@ -136,18 +138,12 @@ func (e *Engine) Receipts() []Receipt {
 
 func (r *Receipt) copy() Receipt {
 	c := *r
-	c.Cuts, c.Hosts = slices.Clone(r.Cuts), slices.Clone(r.Hosts)
+	c.Cuts, c.Hosts, c.places = slices.Clone(r.Cuts), slices.Clone(r.Hosts), nil
 	return c
 }
 
 // begin notes the event of a Step: what it cuts is of one receipt.
-func (rs *receipts) begin(ev Event) {
-	rs.event = ev
-	if rs.current != nil {
-		rs.current = nil
-		clear(rs.hosts)
-	}
-}
+func (rs *receipts) begin(ev Event) { rs.event, rs.current = ev, nil }
 
 // cause tells what the event is to sessions that end because of it.
 func (rs *receipts) cause() (c Cause, host string) {
@@ -168,6 +164,15 @@ func (rs *receipts) cause() (c Cause, host string) {
 	return "", ""
 }
 
+// adopting notes that what this Step cuts from now on was an earlier controller's: a
+// revision forbade it while nobody knew of it.
+func (rs *receipts) adopting() {
+	if _, same := rs.event.(RevisionLoaded); !same {
+		rs.finish()
+		rs.begin(RevisionLoaded{})
+	}
+}
+
 // receiptOf returns the receipt in which a session's end stands; nil: in none,
 // since nobody forbade it.
 func (e *Engine) receiptOf(now time.Time, why session.EndReason) *Receipt {
@@ -183,7 +188,7 @@ func (e *Engine) receiptOf(now time.Time, why session.EndReason) *Receipt {
 	}
 	if rs.current == nil {
 		rs.lastID++
-		rs.current = &Receipt{ID: rs.lastID, Cause: cause, Host: host, Seen: now, At: now}
+		rs.current = &Receipt{ID: rs.lastID, Cause: cause, Host: host, Seen: now, At: now, places: make(map[uint64]int)}
 		if e.pol != nil {
 			rs.current.Revision = e.pol.Revision()
 		}
@@ -205,9 +210,14 @@ func (rs *receipts) keep(r *Receipt) {
 	}
 }
 
-// add notes a session of a receipt.
+// add notes a session of a receipt, once its deletions are being sent.
 func (rs *receipts) add(r *Receipt, s *session.Session, why session.EndReason) {
 	r.Count++
+	if len(s.Lanes) > 0 {
+		for _, h := range s.Hops {
+			r.Hosts[r.places[h.DPID]].Sessions++
+		}
+	}
 	if len(r.Cuts) >= maxCutsListed {
 		return
 	}
@@ -226,16 +236,15 @@ func cutEnd(ep *inventory.Endpoint) CutEnd {
 // sending notes that a switch holds flows of a session of a receipt; with sent they
 // are being deleted, else it is not connected.
 func (rs *receipts) sending(now time.Time, r *Receipt, h *inventory.Host, sent bool) {
-	i, found := rs.hosts[h.DPID]
+	i, found := r.places[h.DPID]
 	if !found {
 		i = len(r.Hosts)
-		rs.hosts[h.DPID] = i
+		r.places[h.DPID] = i
 		rs.lines++
 		r.open++
 		r.Hosts = append(r.Hosts, CutHost{Name: h.Name, DPID: h.DPID, State: CutSent, Since: now})
 	}
 	c := &r.Hosts[i]
-	c.Sessions++
 	if sent {
 		c.waits++
 	} else if c.State = CutAway; !found {
@@ -245,26 +254,23 @@ func (rs *receipts) sending(now time.Time, r *Receipt, h *inventory.Host, sent b
 	}
 }
 
-// barrier notes that a switch did one deletion of a receipt, or refused it.
-func (rs *receipts) barrier(now time.Time, r *Receipt, dpid uint64, refused string) []Effect {
-	for i := range r.Hosts {
-		h := &r.Hosts[i]
-		if h.DPID != dpid || h.State != CutSent {
-			continue
-		}
-		h.waits--
-		if refused != "" && h.Err == "" {
-			h.Err = refused
-		}
-		switch {
-		case h.waits > 0:
-		case h.Err != "":
-			return r.settle(now, h, CutRefused)
-		default:
-			return r.settle(now, h, CutConfirmed)
-		}
+// barrier notes that a switch, one of Hosts, did one deletion, or refused it.
+func (r *Receipt) barrier(now time.Time, dpid uint64, refused string) []Effect {
+	h := &r.Hosts[r.places[dpid]]
+	if h.State != CutSent {
+		return nil
 	}
-	return nil
+	h.waits--
+	if refused != "" && h.Err == "" {
+		h.Err = refused
+	}
+	switch {
+	case h.waits > 0:
+		return nil
+	case h.Err != "":
+		return r.settle(now, h, CutRefused)
+	}
+	return r.settle(now, h, CutConfirmed)
 }
 
 // settle ends the wait for a host.
@@ -279,10 +285,12 @@ func (r *Receipt) settle(now time.Time, h *CutHost, s CutState) []Effect {
 // each calls f for the hosts of open receipts that have a switch.
 func (rs *receipts) each(dpid uint64, f func(*Receipt, *CutHost) []Effect) (out []Effect) {
 	for _, r := range rs.kept {
-		for i := range r.Hosts {
-			if h := &r.Hosts[i]; h.DPID == dpid && !r.Done() && (h.State == CutSent || h.State == CutAway) {
-				out = append(out, f(r, h)...)
-			}
+		i, found := r.places[dpid]
+		if !found {
+			continue
+		}
+		if h := &r.Hosts[i]; h.State == CutSent || h.State == CutAway {
+			out = append(out, f(r, h)...)
 		}
 	}
 	return out
@@ -307,10 +315,10 @@ func (rs *receipts) resynced(now time.Time, dpid uint64) []Effect {
 	})
 }
 
-// revoked notes that a switch will not come back.
-func (rs *receipts) revoked(now time.Time, dpid uint64) []Effect {
+// gone notes that a switch will not come back.
+func (rs *receipts) gone(now time.Time, dpid uint64, as CutState) []Effect {
 	delete(rs.away, dpid)
-	return rs.each(dpid, func(r *Receipt, h *CutHost) []Effect { return r.settle(now, h, CutRevoked) })
+	return rs.each(dpid, func(r *Receipt, h *CutHost) []Effect { return r.settle(now, h, as) })
 }
 
 // finish orders what a Step's receipt lists, so that it is the same each time.
@@ -320,5 +328,7 @@ func (rs *receipts) finish() {
 		return
 	}
 	slices.SortFunc(r.Hosts, func(a, b CutHost) int { return cmp.Compare(a.Name, b.Name) })
-	clear(rs.hosts)
+	for i := range r.Hosts {
+		r.places[r.Hosts[i].DPID] = i
+	}
 }

@@ -124,4 +124,9 @@ func TestSessionThatIsCutWhileItIsRedrawnLeavesNothing(t *testing.T) {
 			t.Errorf("switch %d still holds %v", dpid, got)
 		}
 	}
+	for _, h := range b.e.Receipts()[0].Hosts {
+		if h.Sessions != 1 {
+			t.Errorf("by its receipt %d sessions pass %s; want the one", h.Sessions, h.Name)
+		}
+	}
 }

@@ -65,6 +65,9 @@ func (e *Engine) adopt(now time.Time, dpid uint64, held []openflow.FlowStats) (a
 		}
 	}
 	a, effects := e.sessions.Adopt(now, claims)
+	if len(effects) > 0 {
+		e.cuts.adopting()
+	}
 	for _, ef := range effects {
 		out = append(out, e.perform(now, ef)...)
 	}
@@ -116,13 +119,19 @@ func (e *Engine) mend(
 }
 
 // restLabel keeps what stood for a session that nobody adopts from others, while
-// packets of it may be on their way: its flow on a switch is being deleted.
+// packets of it may be on their way: its flow on a switch is being deleted. What a
+// switch holds may be made up, so it tells only of its own host and another known one.
 func (e *Engine) restLabel(now time.Time, dpid uint64, f *openflow.FlowStats) {
 	h := e.snap.HostByDPID(dpid)
 	if h == nil || !e.inherited(f.Cookie) {
 		return
 	}
-	if w, ok := flows.WireLabel(openflow.PortNo(h.Uplink.Port), f); ok {
+	w, ok := flows.WireLabel(openflow.PortNo(h.Uplink.Port), f)
+	if !ok {
+		return
+	}
+	client, server := e.snap.HostByUnderlay(w.Client), e.snap.HostByUnderlay(w.Server)
+	if client != nil && server != nil && (client == h || server == h) {
 		e.sessions.RestLabel(now, w)
 	}
 }

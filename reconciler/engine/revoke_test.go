@@ -65,6 +65,37 @@ func TestARevokedHostIsGoneForAllOthers(t *testing.T) {
 	}
 }
 
+// TestNobodyWaitsForASwitchThatIsGone: its host is revoked, or has another one.
+func TestNobodyWaitsForASwitchThatIsGone(t *testing.T) {
+	for state, ends := range map[engine.CutState]func(*bench){
+		engine.CutRevoked:  func(b *bench) { b.step(engine.HostRevoked{Host: "h2"}) },
+		engine.CutReplaced: func(*bench) {},
+	} {
+		t.Run(string(state), func(t *testing.T) {
+			b := talking(t, 2)
+			was, _ := b.e.Sessions().Sessions()[1].WirePorts()
+			b.silent = 2
+			b.step(engine.SessionKilled{ID: b.e.Sessions().Sessions()[0].ID})
+			ends(b)
+			b.w.Hosts[1].DPID = 22
+			b.hostUp(1)
+			b.step(engine.SwitchDown{DPID: 2}) // if it comes so late
+			b.switchUp(22)
+			all := b.e.Receipts()
+			r := all[len(all)-1]
+			if len(r.Hosts) != 2 || r.Hosts[1].State != state || !r.Done() || count[engine.ReceiptDone](b) != len(all) {
+				t.Errorf("receipt %+v; want it done, with h2 %s", r, state)
+			}
+			b.open(81)
+			if s := b.e.Sessions().Sessions(); len(s) != 1 {
+				t.Errorf("%d sessions live; want the new one", len(s))
+			} else if is, _ := s[0].WirePorts(); is != was {
+				t.Errorf("its wire port is %d; want %d, which nobody has any more", is, was)
+			}
+		})
+	}
+}
+
 func revokedEndpoints(b *bench, host string) []inventory.EndpointReport {
 	for _, r := range b.w.Hosts {
 		if r.Name == host {

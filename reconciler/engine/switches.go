@@ -354,7 +354,7 @@ func (e *Engine) batchDone(now time.Time, ev BatchDone) []Effect {
 		return append(out, e.redrawn(now, w.redraw, ev.DPID)...)
 	case w.session != 0:
 		if w.receipt != nil {
-			out = append(out, e.cuts.barrier(now, w.receipt, ev.DPID, ev.Err)...)
+			out = append(out, w.receipt.barrier(now, ev.DPID, ev.Err)...)
 		}
 		return append(out, e.step(now, session.Confirmed{DPID: ev.DPID, Token: w.session})...)
 	case w.resync && ev.Token == sw.resync:

@@ -36,14 +36,24 @@ func (e *Engine) hostUp(now time.Time, ev HostUp) []Effect {
 			return []Effect{Ack{Conn: ev.Conn, Host: r.Name, Refused: []inventory.Refusal{{Host: r.Name, Text: text}}}}
 		}
 	}
-	if e.hosts[r.Name] == nil {
+	var out []Effect
+	was := e.hosts[r.Name]
+	replaced := was != nil && was.report.DPID != r.DPID
+	switch {
+	case was == nil:
 		e.order = append(e.order, r.Name)
+	case replaced:
+		out = e.switchDown(now, was.report.DPID)
 	}
 	e.hosts[r.Name] = &host{report: r, conn: ev.Conn}
 	if e.switches[r.DPID] == nil {
 		e.sessions.Step(now, session.SwitchLost{DPID: r.DPID})
 	}
-	out := append(e.rebuild(now), e.resync(now, r.DPID)...)
+	out = append(out, e.rebuild(now)...)
+	if replaced {
+		out = append(out, e.gone(now, was.report.DPID, CutReplaced)...)
+	}
+	out = append(out, e.resync(now, r.DPID)...)
 	out = append(out, e.settleOthers(now, r.DPID)...)
 	out = append(out, e.reconcileLeases(now, &r)...)
 	return append(out, e.ackWhenIn(r.Name, 0)...)
@@ -64,13 +74,19 @@ func (e *Engine) hostRevoked(now time.Time, name string) []Effect {
 	var out []Effect
 	if h := e.hosts[name]; h != nil {
 		out = e.switchDown(now, h.report.DPID)
-		delete(e.compared, h.report.DPID)
 		delete(e.hosts, name)
 		e.order = slices.DeleteFunc(e.order, func(n string) bool { return n == name })
 		out = append(out, e.rebuild(now)...)
-		out = append(out, e.cuts.revoked(now, h.report.DPID)...)
+		out = append(out, e.gone(now, h.report.DPID, CutRevoked)...)
 	}
 	return append(out, e.reconcileLeases(now, &inventory.HostReport{Name: name})...)
+}
+
+// gone forgets what was known of a switch that is down and will not come back, after
+// the sessions that passed it have ended: nobody waits for it any more.
+func (e *Engine) gone(now time.Time, dpid uint64, as CutState) []Effect {
+	delete(e.compared, dpid)
+	return append(e.step(now, session.SwitchGone{DPID: dpid}), e.cuts.gone(now, dpid, as)...)
 }
 
 // apply returns r as changed by d; r's own lists stay as they are.

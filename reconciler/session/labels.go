@@ -23,6 +23,8 @@ type labelRange struct{ first, count int }
 // icmpTags are the codes that ICMP echo can wear; 0 is the endpoints' own.
 var icmpTags = labelRange{1, 255}
 
+func (r labelRange) has(l wireLabel) bool { return int(l) >= r.first && int(l) < r.first+r.count }
+
 // share is how many of a pair's labels one client may hold: an eighth, or of
 // few 128, enough for whoever watches a host full of containers.
 func (r labelRange) share() int { return max(r.count/8, 128) }
@@ -121,8 +123,7 @@ func (l *ledger) taken(now time.Time, label wireLabel, s *Session, low bool) boo
 // claim gives s a label that it has already in the switches; false if another
 // has it, or no session can.
 func (l *labels) claim(p pair, label wireLabel, s *Session) bool {
-	r := l.rangeOf(p)
-	if int(label) < r.first || int(label) >= r.first+r.count {
+	if !l.rangeOf(p).has(label) {
 		return false
 	}
 	of := l.ledger(p)
@@ -187,9 +188,13 @@ type WireLabel struct {
 }
 
 // RestLabel keeps a label from everybody for some time, unless it is a session's
-// now: one that nobody adopted may still have packets on their way.
+// now, or none can have it: one that nobody adopted may still have packets on their way.
 func (t *Table) RestLabel(now time.Time, w WireLabel) {
-	of, label := t.labels.ledger(pairOf(w.Client, w.Server, w.Proto)), wireLabel(w.Label)
+	p, label := pairOf(w.Client, w.Server, w.Proto), wireLabel(w.Label)
+	if !t.labels.rangeOf(p).has(label) {
+		return
+	}
+	of := t.labels.ledger(p)
 	if of.owned[label] != nil {
 		return
 	}

@@ -73,10 +73,8 @@ func (l *register) remove(cookie uint64) {
 	}
 }
 
-// each yields those whose cookies, divided by of, leave index; of is a power of
-// two up to Shares.
-func (l *register) each(index, of uint32, yield func(*Session) bool) {
-	for i := index; i < Shares; i += of {
+func (l *register) each(yield func(*Session) bool) {
+	for i := range l.share {
 		for _, s := range l.share[i] {
 			if !yield(s) {
 				return
@@ -85,7 +83,8 @@ func (l *register) each(index, of uint32, yield func(*Session) bool) {
 	}
 }
 
-// eachPassing is each of those that pass a switch.
+// eachPassing yields those that pass a switch and whose cookies, divided by of, leave
+// index; of is a power of two up to Shares.
 func (l *register) eachPassing(dpid uint64, index, of uint32, yield func(*Session) bool) {
 	p := l.passing[dpid]
 	if p == nil {

@@ -111,6 +111,14 @@ func (t *Table) confirmed(now time.Time, dpid, token uint64) {
 	}
 }
 
+// known notes that a switch holds nothing of the sessions that are closing.
+func (t *Table) known(now time.Time, dpid uint64) {
+	delete(t.lost, dpid)
+	for token := range t.closing {
+		t.confirmed(now, dpid, token)
+	}
+}
+
 func (t *Table) release(now time.Time, c *closing) {
 	delete(t.disowned, c.session) // no switch holds anything of it
 	for _, l := range c.labels {

@@ -184,6 +184,10 @@ type Resynced struct{ DPID uint64 }
 // a flow of an earlier session may stand there for any label.
 type SwitchLost struct{ DPID uint64 }
 
+// SwitchGone says that a switch will not come back: nobody waits for what it would
+// confirm. No live session may pass it.
+type SwitchGone struct{ DPID uint64 }
+
 // Counted is what the flows of one lane counted on one hop.
 type Counted struct {
 	Session   uint64
@@ -203,6 +207,7 @@ func (Revised) event()       {}
 func (Confirmed) event()     {}
 func (Resynced) event()      {}
 func (SwitchLost) event()    {}
+func (SwitchGone) event()    {}
 func (Counted) event()       {}
 func (Tick) event()          {}
 

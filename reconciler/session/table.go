@@ -142,10 +142,9 @@ func (t *Table) Step(now time.Time, ev Event) []Effect {
 	case SwitchLost:
 		t.lost[ev.DPID] = true
 	case Resynced:
-		delete(t.lost, ev.DPID)
-		for token := range t.closing {
-			t.confirmed(now, ev.DPID, token)
-		}
+		t.known(now, ev.DPID)
+	case SwitchGone:
+		t.known(now, ev.DPID)
 	case Counted:
 		t.counted(now, ev)
 	case Tick:
@@ -175,7 +174,7 @@ func (t *Table) Find(k Key) *Session {
 func (t *Table) Len() int { return t.byID.n }
 
 // All yields the live sessions, in no order. The table must not step meanwhile.
-func (t *Table) All(yield func(*Session) bool) { t.byID.each(0, 1, yield) }
+func (t *Table) All(yield func(*Session) bool) { t.byID.each(yield) }
 
 // Passing yields the live sessions that pass a switch and whose cookies, divided by
 // of, leave index, in no order; of is a power of two up to Shares. No session may be

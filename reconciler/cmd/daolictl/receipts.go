@@ -139,6 +139,8 @@ func (a *app) hostState(h api.ReceiptHost) cell {
 		return cell{"not confirmed: told " + since + " ago", yellow}
 	case "revoked":
 		return cell{"revoked: nobody takes its packets", plain}
+	case "replaced":
+		return cell{"replaced: the host has another switch", plain}
 	}
 	return cell{strings.TrimSpace("not confirmed: " + h.State + " " + h.Err), red}
 }
