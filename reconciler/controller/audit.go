@@ -2,6 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -16,11 +19,13 @@ import (
 // look at all its flows on its main thread (4 to 7 ms for 40,000), while packets
 // wait. Only what nothing explains is not found so, and looked for now and then.
 const (
-	fewCookies     = 128  // up to which all flows are listed,
-	fewFlows       = 512  // if they were so few last time: a cookie may have many
-	cookiesOfPart  = 48   // about so many are asked for between two pauses
-	cookiesOfWrite = 8    // at once: 0.1 ms of the switch's main thread
-	flowsOfLook    = 2048 // about so many flows are listed by one look for strays
+	fewCookies     = 128     // up to which all flows are listed,
+	fewFlows       = 512     // if they were so few last time: a cookie may have many
+	flowsOfCookie  = 4       // about so many has one
+	cookiesOfPart  = 48      // about so many are asked for between two pauses
+	cookiesOfWrite = 8       // at once: 0.1 ms of the switch's main thread
+	mostOfPart     = 1 << 20 // flows of them; Open vSwitch' tables end there, and one that lists more lies
+	flowsOfLook    = 2048    // about so many flows are listed by one look for strays
 
 	// lookShare is the part of its time that a switch may spend on looks: one in
 	// so many, but all of it is looked at within lookWithin, however slow it is.
@@ -40,7 +45,7 @@ func (c *Controller) audit(ctx context.Context, l *link, held int) {
 			return
 		}
 		few := cookies <= fewCookies && strays.held <= fewFlows
-		parts, every := auditPace(cookies)
+		parts, every := auditPace(cookies, strays.held)
 		tick.Reset(every)
 		for i := range parts {
 			select {
@@ -65,13 +70,15 @@ func (c *Controller) audit(ctx context.Context, l *link, held int) {
 
 // auditPace says in how many parts a switch with so many cookies is audited, and
 // how long after one another: all of it every 2 s, or of very many flows every
-// 10 s, and never many at once, since the engine answers nothing else meanwhile.
-func auditPace(cookies int) (parts uint32, every time.Duration) {
-	if cookies <= fewCookies {
+// 10 s, and never many at once, since the engine answers nothing else meanwhile. A
+// cookie may have many flows: held is how many all had when last looked at.
+func auditPace(cookies, held int) (parts uint32, every time.Duration) {
+	n := max(cookies, held/flowsOfCookie)
+	if n <= fewCookies {
 		return 1, pollEvery
 	}
-	parts = powerOfTwo(cookies / cookiesOfPart)
-	all := min(max(pollEvery, time.Duration(cookies)*time.Millisecond), 5*pollEvery)
+	parts = powerOfTwo(n / cookiesOfPart)
+	all := min(max(pollEvery, time.Duration(n)*time.Millisecond), 5*pollEvery)
 	return parts, all / time.Duration(parts)
 }
 
@@ -105,18 +112,41 @@ func (c *Controller) count(ctx context.Context, l *link, part engine.Part) error
 	if err := c.ask(ctx, func() { cookies = c.engine.Cookies(l.sw.DPID(), part) }); err != nil {
 		return err
 	}
+	var err error
+	if ev.Flows, err = listCookies(ctx, l.sw, cookies, mostOfPart); errors.Is(err, errTooMany) {
+		c.log.LogAttrs(ctx, slog.LevelWarn, "switch lists what it can't hold", c.switchAttr(l.sw.DPID()), slog.Any("err", err))
+		l.sw.Close()
+	}
+	if err != nil {
+		return err
+	}
+	return c.counted(ctx, l, ev)
+}
+
+// lister is a switch that lists its flows.
+type lister interface {
+	FlowStats(ctx context.Context, filters ...ofswitch.StatsFilter) ([]openflow.FlowStats, error)
+}
+
+var errTooMany = errors.New("too many flows")
+
+// listCookies has the flows of some cookies listed, a few of them at once; more than
+// most are errTooMany.
+func listCookies(ctx context.Context, sw lister, cookies []uint64, most int) (all []openflow.FlowStats, err error) {
 	for some := range slices.Chunk(cookies, cookiesOfWrite) {
 		var ask [cookiesOfWrite]ofswitch.StatsFilter
 		for i, cookie := range some {
 			ask[i] = ofswitch.StatsFilter{Table: openflow.AllTables, Cookie: cookie, CookieMask: ^uint64(0)}
 		}
-		flows, err := l.sw.FlowStats(ctx, ask[:len(some)]...)
+		flows, err := sw.FlowStats(ctx, ask[:len(some)]...)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		ev.Flows = append(ev.Flows, flows...)
+		if all = append(all, flows...); len(all) > most {
+			return nil, fmt.Errorf("list %d cookies: %w: more than %d", len(cookies), errTooMany, most)
+		}
 	}
-	return c.counted(ctx, l, ev)
+	return all, nil
 }
 
 // counted has the engine look at an answer. The next question is asked after that:
@@ -186,6 +216,5 @@ func lookPause(took time.Duration, parts uint32) time.Duration {
 // lookParts is in how many looks a switch with so many cookies is looked at, which
 // held so many flows last time: drops are among them, and strays.
 func lookParts(cookies, held int) uint32 {
-	const flowsOfCookie = 4
 	return powerOfTwo(max(cookies*flowsOfCookie, held) / flowsOfLook)
 }

@@ -1,15 +1,19 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/engine"
+	"github.com/daolinet/daolinet/reconciler/ofswitch"
+	"github.com/daolinet/daolinet/reconciler/openflow"
 )
 
 func TestAuditTakesFewFlowsAtOnceAndAllOfThemInTime(t *testing.T) {
 	for _, cookies := range []int{0, 100, 129, 2_000, 12_000, 130_000} {
-		parts, every := auditPace(cookies)
+		parts, every := auditPace(cookies, cookies*flowsOfCookie)
 		if parts&(parts-1) != 0 || parts > maxParts {
 			t.Errorf("%d cookies: %d parts; want a power of two, at most %d", cookies, parts, maxParts)
 		}
@@ -18,6 +22,19 @@ func TestAuditTakesFewFlowsAtOnceAndAllOfThemInTime(t *testing.T) {
 		}
 		if all := every * time.Duration(parts); all < 19*pollEvery/20 || all > 5*pollEvery {
 			t.Errorf("%d cookies: all within %s; want 2 to 10 s", cookies, all)
+		}
+	}
+}
+
+// TestCookiesOfManyFlowsAreAuditedInMoreParts: a session may have thousands of lanes.
+func TestCookiesOfManyFlowsAreAuditedInMoreParts(t *testing.T) {
+	for _, held := range []int{40_000, 500_000} {
+		parts, every := auditPace(100, held)
+		if most := max(flowsOfLook, held/maxParts); held/int(parts) > most {
+			t.Errorf("100 cookies with %d flows: %d parts; want at most %d flows in each", held, parts, most)
+		}
+		if all := every * time.Duration(lookParts(100, held)); all > lookWithin {
+			t.Errorf("100 cookies with %d flows: looked at within %s; want %s", held, all, lookWithin)
 		}
 	}
 }
@@ -70,5 +87,27 @@ func TestPartWhereSomethingIsWrongIsLookedAtTwice(t *testing.T) {
 	}
 	if o.part != (engine.Part{}) {
 		t.Errorf("after the last part: %v; want a new division", o.part)
+	}
+}
+
+// liar answers each question with so many flows.
+type liar int
+
+func (l *liar) FlowStats(context.Context, ...ofswitch.StatsFilter) ([]openflow.FlowStats, error) {
+	return make([]openflow.FlowStats, *l), nil
+}
+
+// TestASwitchThatListsMoreThanItCanHoldIsStopped before it fills the memory: an
+// answer is bounded, and a part has many.
+func TestASwitchThatListsMoreThanItCanHoldIsStopped(t *testing.T) {
+	const answers, most = 5, 100
+	cookies := make([]uint64, answers*cookiesOfWrite)
+	l := liar(most / answers)
+	if flows, err := listCookies(t.Context(), &l, cookies, most); err != nil || len(flows) != most {
+		t.Errorf("as many as may be are %d, %v; want all %d", len(flows), err, most)
+	}
+	l++
+	if flows, err := listCookies(t.Context(), &l, cookies, most); !errors.Is(err, errTooMany) {
+		t.Errorf("more than that are %d, %v; want %v", len(flows), err, errTooMany)
 	}
 }
