@@ -70,6 +70,7 @@ type Controller struct {
 	trust   *enrol.Authority
 	sandbox *sandbox.Sandbox
 	hooked  chan hookedAsk      // questions that tenants' modules must be asked about
+	slowly  chan hookedAsk      // of those, that slow ones must
 	taken   *gitsource.Revision // that is active; of the goroutine that watches the source
 
 	seen atomic.Pointer[inventory.Snapshot] // as after the loop's last step
@@ -139,6 +140,9 @@ func Run(ctx context.Context, cfg Config) error {
 	for range hookAskers {
 		part("hooks", c.askHooks)
 	}
+	for range slowAskers {
+		part("slow hooks", c.askSlowHooks)
+	}
 	for range cap(c.work) / workEach {
 		part("decider", c.decider)
 	}
@@ -175,6 +179,7 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn), networks: make(map[uint64][]hostlink.Network),
 		saver: saver, history: past, denials: newDenialLog(), decisions: cfg.Decisions,
 		sandbox: sandbox.New(sandbox.Options{Child: cfg.Sandbox}), hooked: make(chan hookedAsk, maxHooked),
+		slowly: make(chan hookedAsk, maxSlowHooked),
 	}
 	c.trust, err = c.openTrust()
 	return c, err

@@ -211,13 +211,9 @@ func (c *Controller) decider(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case d := <-c.work:
-			if h, needed := c.needsHooks(d); needed {
-				select {
-				case c.hooked <- h:
-					continue
-				default: // too many wait: it is denied
-				}
-			}
+			if h, needed := c.needsHooks(d); needed && c.queueHooked(h) {
+				continue
+			} // or too many wait: it is denied
 			select {
 			case c.answers <- session.Decided{Ask: d, Result: c.decide(d)}:
 			case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,6 +114,8 @@ type Loaded struct {
 	Warnings []spec.Problem
 	// Tenants says which tenants' Rego is not used, and why, each FILE:LINE: TEXT.
 	Tenants []string
+
+	trial *trial // over once the policy is in force; nil: it asks nobody
 }
 
 // Load validates and compiles a revision and checks its Assertions at the time
@@ -146,6 +149,7 @@ func (l *Loader) Load(now time.Time, r gitsource.Revision, observed func(*spec.N
 		}
 		return h.compile(compile, network, r)
 	})
+	loaded.trial = h.trial
 	if loaded.Tenants = h.unused; len(errs) == 0 {
 		l.last = loaded.Policy
 		if l.Sandbox != nil {
@@ -167,6 +171,7 @@ type hooked struct {
 	sandbox *sandbox.Sandbox
 	use     map[string]*policy.HookModule
 	unused  []string
+	trial   *trial
 }
 
 func (h *hooked) compile(
@@ -175,7 +180,8 @@ func (h *hooked) compile(
 	p, err := compile(r.ID, network, r.Policies)
 	if err == nil && h.sandbox != nil && p.Hooked() {
 		h.use, h.unused = h.sandbox.Take(p.HookModules())
-		p.UseHooks(h.sandbox, h.use)
+		h.trial = newTrial(h.sandbox)
+		p.UseHooks(h.trial, h.use)
 	}
 	return p, err
 }
@@ -251,15 +257,12 @@ func (c *Controller) observed(ctx context.Context, n *spec.Network) []*inventory
 // under it, so that the swap itself is short.
 func (c *Controller) activate(ctx context.Context, l *Loaded, r gitsource.Revision) {
 	pol := l.Policy
-	var keys []session.Key
-	if err := c.ask(ctx, func() { keys = c.engine.Sessions().Keys() }); err != nil {
+	if !c.warmUp(ctx, pol) {
 		return
 	}
-	snap, err := c.trial(ctx, nil, pol.Network())
-	if err != nil {
-		return
+	if l.trial != nil {
+		l.trial.over.Store(true)
 	}
-	warm(snap, pol, time.Now(), keys)
 	now := time.Now()
 	active := api.RevisionStatus{
 		ID: pol.Revision(), Commit: commitOf(&r), Since: now, Files: countFiles(r.Specs), Warnings: lines(l.Warnings), Tenants: l.Tenants,
@@ -304,6 +307,39 @@ func lines(warnings []spec.Problem) []string {
 		out = append(out, w.String())
 	}
 	return out
+}
+
+// maxWarmings bounds how often a policy is asked about sessions that opened while it was
+// asked about those before.
+const maxWarmings = 4
+
+// warmUp asks pol about the live sessions, and reports whether the controller still
+// runs. Where tenants' modules must answer, a session that pol knows nothing of would be
+// cut by the swap; so those that open meanwhile have their turn too.
+func (c *Controller) warmUp(ctx context.Context, pol *policy.Policy) bool {
+	known := map[session.Key]bool{}
+	for range maxWarmings {
+		var keys []session.Key
+		if err := c.ask(ctx, func() { keys = c.engine.Sessions().Keys() }); err != nil {
+			return false
+		}
+		keys = slices.DeleteFunc(keys, func(k session.Key) bool { return known[k] })
+		if len(keys) == 0 && len(known) > 0 {
+			return true
+		}
+		snap, err := c.trial(ctx, nil, pol.Network())
+		if err != nil {
+			return false
+		}
+		warm(snap, pol, time.Now(), keys)
+		if !pol.Hooked() || len(keys) == 0 {
+			return true
+		}
+		for _, k := range keys {
+			known[k] = true
+		}
+	}
+	return true
 }
 
 // warm asks a policy what live sessions will ask of it.

@@ -22,10 +22,10 @@ func egressOf(g *spec.SecurityGroup) *spec.Section  { return g.Egress }
 
 // seen returns a text that is the same for identities that the policy treats
 // alike towards endpoints of another VPC: of the embedded policy it is known
-// what it reads, of an operator's own it is not.
+// what it reads, of an operator's and tenants' own it is not.
 func (r relation) seen(id *inventory.Identity, other spec.VPCID, section func(*spec.SecurityGroup) *spec.Section) string {
 	var texts []string
-	if !r.p.embedded {
+	if !r.p.embedded || r.p.guarded() || r.p.tenants.modules[tenantOf(r.src)] != nil || r.p.tenants.modules[tenantOf(r.dst)] != nil {
 		texts = append(texts, id.Subnet, labelsText(id.Labels), "|"+strings.Join(id.Groups, " ")+"|")
 	}
 	if words := r.p.words(other); words != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -85,12 +86,43 @@ type Hooks interface {
 type tenantHooks struct {
 	hooks   Hooks // nil: nobody answers, so that what has a module is denied
 	modules map[string]*HookModule
-	answers *cache[decisionKey, hookAnswers]
+	answers *answers
 }
 
 // hookAnswers are the answers of src's tenant and of dst's; nil: it has no module,
 // or is the same.
 type hookAnswers struct{ src, dst *HookAnswer }
+
+// nothing is the answer of a module that has nothing to say.
+var nothing = HookAnswer{}
+
+// maxAnswers bounds the answers that are kept.
+const maxAnswers = 1 << 17
+
+// answers are what modules answered. Unlike a cache it forgets nothing before it is full:
+// a session whose answer is gone when everything is judged again would be cut.
+type answers struct {
+	mu    sync.RWMutex
+	known map[decisionKey]*hookAnswers
+}
+
+func (a *answers) get(k decisionKey) *hookAnswers {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.known[k]
+}
+
+func (a *answers) put(k decisionKey, v *hookAnswers) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.known) >= maxAnswers {
+		for other := range a.known {
+			delete(a.known, other)
+			break
+		}
+	}
+	a.known[k] = v
+}
 
 // UseHooks has p ask hooks about the tenants that have a module among modules; an
 // empty Hash is a tenant whose Rego is not to be used, and whose traffic is denied.
@@ -103,13 +135,24 @@ func (p *Policy) UseHooks(hooks Hooks, modules map[string]*HookModule) {
 
 func newTenantHooks(modules map[string]*HookModule) tenantHooks {
 	if len(modules) == 0 {
-		return tenantHooks{} // a cache would cost memory
+		return tenantHooks{}
 	}
-	return tenantHooks{modules: modules, answers: newCache[decisionKey, hookAnswers](cachedInputs)}
+	return tenantHooks{modules: modules, answers: &answers{known: map[decisionKey]*hookAnswers{}}}
 }
 
 // Hooked reports whether any tenant has Rego.
 func (p *Policy) Hooked() bool { return len(p.tenants.modules) > 0 }
+
+// hookHash is the hash of a tenant's module; "": it has none that is asked.
+func (p *Policy) hookHash(tenant string) string {
+	if m := p.tenants.modules[tenant]; m != nil {
+		return m.Hash
+	}
+	return ""
+}
+
+// guarded reports whether the operator has Rego that stands above tenants'.
+func (p *Policy) guarded() bool { return p.evaluator.guard.query != nil }
 
 // HookModules returns the Rego of each tenant that has any, by its name.
 func (p *Policy) HookModules() map[string]*HookModule { return p.tenants.modules }
@@ -121,7 +164,7 @@ func (p *Policy) Unanswered(q Query) bool {
 		return false
 	}
 	key := q.key()
-	return p.tenants.answers.get(key.hash(), key) == nil
+	return p.tenants.answers.get(key) == nil
 }
 
 // asked reports whether a tenant's module has a say about q.
@@ -143,7 +186,7 @@ func (p *Policy) acquainted(q Query) bool {
 // been asked fails with policy-timeout, which is not kept.
 func (p *Policy) answersTo(q Query, wait Hooks) (a hookAnswers) {
 	key := q.key()
-	if known := p.tenants.answers.get(key.hash(), key); known != nil {
+	if known := p.tenants.answers.get(key); known != nil {
 		return *known
 	}
 	ask := func(of *inventory.Identity) *HookAnswer {
@@ -156,8 +199,10 @@ func (p *Policy) answersTo(q Query, wait Hooks) (a hookAnswers) {
 		case wait == nil:
 			return m.Failing(ReasonPolicyTimeout)
 		}
-		answer := wait.Ask(p.hookQuery(m, q))
-		return &answer
+		if answer := wait.Ask(p.hookQuery(m, q)); answer != (HookAnswer{}) {
+			return &answer
+		}
+		return &nothing // most say
 	}
 	a.src = ask(q.Src)
 	if a.dst = a.src; q.Dst.Tenant != q.Src.Tenant {
@@ -168,7 +213,7 @@ func (p *Policy) answersTo(q Query, wait Hooks) (a hookAnswers) {
 		return a
 	}
 	if key.src != 0 && key.dst != 0 {
-		p.tenants.answers.put(key.hash(), key, &a)
+		p.tenants.answers.put(key, &a)
 	}
 	return a
 }

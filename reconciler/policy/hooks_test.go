@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/policy"
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
@@ -137,6 +138,28 @@ func TestAnswersAreKept(t *testing.T) {
 	q.Dst = endpoint("globex/prod/web")
 	if p.Ask(now, q); s.asked["acme"] != 3 {
 		t.Error("a module is asked about whom isolation keeps apart")
+	}
+}
+
+// TestAnswersAreNotForgotten has as many pairs as live sessions: one that is not answered
+// any more when all are judged again is cut.
+func TestAnswersAreNotForgotten(t *testing.T) {
+	p, err := compileHooked(table().network, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := func(i int) policy.Query {
+		q := query(endpoint("acme/prod/web"), endpoint("acme/prod/web"), "tcp/6001")
+		q.Src.ID, q.Dst.ID, q.Port = inventory.IdentityID(1+i/100), inventory.IdentityID(1000+i%100), portIngress
+		return q
+	}
+	for i := range 8000 {
+		p.Ask(now, pair(i))
+	}
+	for i := range 8000 {
+		if p.Unanswered(pair(i)) {
+			t.Fatalf("the answer to pair %d of 8000 is gone", i)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ func touches(before, after *Policy) []touch {
 	rego := !slices.Equal(before.evaluator.modules, after.evaluator.modules)
 	for _, id := range union(a.VPCs, b.VPCs) {
 		was, is := a.VPCs[id], b.VPCs[id]
-		if rego || was == nil || is == nil || !spec.Same(was.Subnets, is.Subnets) || was.Default != is.Default || !spec.Same(was.Egress, is.Egress) {
+		if rego || before.hookHash(tenantOf(id)) != after.hookHash(tenantOf(id)) || was == nil || is == nil || !spec.Same(was.Subnets, is.Subnets) || was.Default != is.Default || !spec.Same(was.Egress, is.Egress) {
 			whole(id)
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/confine"
+	"github.com/daolinet/daolinet/reconciler/policy"
 )
 
 // process is one child. One goroutine at a time uses it.
@@ -30,7 +31,7 @@ func start(command []string) (*process, error) {
 		return nil, errors.New("no command is given that runs tenants' Rego")
 	}
 	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=2", "GOTRACEBACK=none", "GOGC=200")
+	cmd.Env = []string{"GOMAXPROCS=2", "GOTRACEBACK=none", "GOGC=200"} // ours may hold secrets
 	confine.Child(cmd)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -56,8 +57,17 @@ func start(command []string) (*process, error) {
 	return p, nil
 }
 
-// send writes a request; flush has it leave. A child that hangs still reads, or its
-// pipe has room: requests in flight are bounded by batches.
+// crowded reports whether the child has other modules than m.
+func (p *process) crowded(m *policy.HookModule) bool {
+	others := len(p.loaded)
+	if p.loaded[m.Hash] {
+		others--
+	}
+	return others > 0
+}
+
+// send writes a request; flush has it leave. Either waits for a child that doesn't read
+// until that is killed.
 func (p *process) send(q *request) error { return p.requests.Encode(q) }
 
 func (p *process) flush() error { return p.in.Flush() }

@@ -33,7 +33,7 @@ type Sandbox struct {
 	good     map[string]*policy.HookModule // by hash: passed preflight
 	bad      map[string][]string           // by hash: why it is not used
 	fallback map[string]*policy.HookModule // by tenant: the last that was good before the one that is taken
-	slowly   map[string]bool               // hashes that overran once
+	slowly   map[string]bool               // hashes that overran once, or lag
 }
 
 // New returns a sandbox. No child is started before there is something to ask.
@@ -46,8 +46,14 @@ func New(o Options) *Sandbox {
 		taken: map[string]*policy.HookModule{}, good: map[string]*policy.HookModule{},
 		bad: map[string][]string{}, fallback: map[string]*policy.HookModule{}, slowly: map[string]bool{},
 	}
-	s.quick = &lane{command: o.Child, deadline: o.Quick, load: o.Slow, queue: make(chan question, maxQueued), failed: s.overranOnce, divert: s.divertSlow}
-	s.slow = &lane{command: o.Child, deadline: o.Slow, load: o.Preflight, queue: make(chan question, maxQueued), failed: s.overranAgain, divert: s.divertBad}
+	s.quick = &lane{
+		command: o.Child, deadline: o.Quick, load: o.Slow, queue: make(chan question, maxQueued), waiting: turns{of: map[string][]question{}},
+		failed: s.overranOnce, divert: s.divertSlow, lag: o.Quick / 50, lags: s.lags,
+	}
+	s.slow = &lane{
+		command: o.Child, deadline: o.Slow, load: o.Preflight, queue: make(chan question, maxQueued), waiting: turns{of: map[string][]question{}},
+		failed: s.overranAgain, divert: s.divertBad, fair: true,
+	}
 	return s
 }
 
@@ -220,7 +226,7 @@ func (s *Sandbox) Ask(q policy.HookQuery) policy.HookAnswer {
 	if slowly {
 		l = s.slow
 	}
-	one := question{q: &q, module: m, answer: make(chan policy.HookAnswer, 1)}
+	one := question{q: &q, module: m, answer: make(chan policy.HookAnswer, 1), since: time.Now()}
 	if !l.add(one) {
 		return *m.Failing(policy.ReasonPolicyTimeout)
 	}
@@ -230,6 +236,21 @@ func (s *Sandbox) Ask(q policy.HookQuery) policy.HookAnswer {
 	case <-time.After(maxWait):
 		return *m.Failing(policy.ReasonPolicyTimeout)
 	}
+}
+
+// Slow reports whether the module with this hash is asked in the child for slow ones,
+// where an answer may take long to come.
+func (s *Sandbox) Slow(hash string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.slowly[hash]
+}
+
+// lags has a module asked in the slow child from now on.
+func (s *Sandbox) lags(m *policy.HookModule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slowly[m.Hash] = true
 }
 
 // maxWait bounds an Ask, whatever waits before it.
@@ -251,17 +272,17 @@ func (s *Sandbox) overranOnce(q question, _ error) {
 	s.slowly[q.module.Hash] = true
 	s.mu.Unlock()
 	if !s.slow.add(q) {
-		q.answer <- *q.module.Failing(policy.ReasonPolicyTimeout)
+		q.late()
 	}
 }
 
-// divertSlow takes a question out of the quick child's queue that overran meanwhile.
+// divertSlow takes a question out of the quick child's queue whose module overran
+// meanwhile. It is late, and not moved: who asked it waits in a row with others, and
+// comes again.
 func (s *Sandbox) divertSlow(q question) bool {
-	s.mu.Lock()
-	slowly := s.slowly[q.module.Hash]
-	s.mu.Unlock()
-	if slowly && !s.slow.add(q) {
-		q.answer <- *q.module.Failing(policy.ReasonPolicyTimeout)
+	slowly := s.Slow(q.module.Hash)
+	if slowly {
+		q.late()
 	}
 	return slowly
 }
@@ -272,7 +293,7 @@ func (s *Sandbox) divertBad(q question) bool {
 	bad := s.bad[q.module.Hash] != nil
 	s.mu.Unlock()
 	if bad {
-		q.answer <- *q.module.Failing(policy.ReasonPolicyTimeout)
+		q.late()
 	}
 	return bad
 }
@@ -283,7 +304,7 @@ func (s *Sandbox) overranAgain(q question, err error) {
 	s.bad[q.module.Hash] = []string{fmt.Sprintf("%s:1: in quarantine: a question to the Rego of tenant %s %s",
 		q.module.Files[0].Name, q.module.Tenant, ended(err, s.opts.Slow))}
 	s.mu.Unlock()
-	q.answer <- *q.module.Failing(policy.ReasonPolicyTimeout)
+	q.late()
 	select {
 	case s.changed <- struct{}{}:
 	default:

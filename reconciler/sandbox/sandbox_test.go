@@ -16,11 +16,11 @@ import (
 	"github.com/daolinet/daolinet/reconciler/spec"
 )
 
-const childEnv = "DAOLI_TEST_SANDBOX_CHILD"
+const asChild = "sandbox-child"
 
 // TestMain makes the test's program its own child.
 func TestMain(m *testing.M) {
-	if os.Getenv(childEnv) == "1" {
+	if len(os.Args) > 1 && os.Args[1] == asChild {
 		if err := sandbox.Confine(); err != nil {
 			panic(err)
 		}
@@ -29,14 +29,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Setenv(childEnv, "1")
 	os.Exit(m.Run())
 }
 
 // running returns a sandbox that runs until the test ends.
 func running(t testing.TB, o sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
-	o.Child = []string{os.Args[0]}
+	if o.Child == nil {
+		o.Child = []string{os.Args[0], asChild}
+	}
 	s := sandbox.New(o)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})

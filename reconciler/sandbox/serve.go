@@ -6,9 +6,11 @@
 //	Take ──► preflight child: vet, compile, run the tests of what is new
 //	Ask  ──► quick child: 50 ms for an answer ──overrun──► slow child: 250 ms ──overrun──► quarantine
 //
-// A module that overran once is asked in the slow child from then on, where it delays
-// only its like. One that overruns there as well is in quarantine: it is not asked
-// again, and the tenant's last good module takes its place.
+// A module that overran once, or takes more than a millisecond on the whole, is asked in
+// the slow child from then on, where it delays only its like. One that overruns there as
+// well is in quarantine: it is not asked again, and the tenant's last good module takes
+// its place. Tenants have turns in each child, and whoever waits for one is told by Slow
+// who must not wait beside others.
 package sandbox
 
 import (
@@ -18,6 +20,9 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/daolinet/daolinet/reconciler/confine"
 	"github.com/daolinet/daolinet/reconciler/hook"
@@ -35,6 +40,7 @@ type request struct {
 type reply struct {
 	Problems []string // of Load: why not, each FILE:LINE: TEXT
 	Answer   policy.HookAnswer
+	Took     time.Duration // of Ask: of the CPU, so that a busy machine doesn't make it slow
 }
 
 const (
@@ -90,9 +96,20 @@ func serve(modules map[string]*hook.Module, q *request) (r reply) {
 	case modules[q.Ask.Hash] == nil:
 		r.Answer = policy.HookAnswer{Failed: policy.ReasonPolicyError}
 	default:
+		began := used()
 		r.Answer = modules[q.Ask.Hash].Ask(q.Ask)
+		r.Took = used() - began
 	}
 	return r
+}
+
+// used returns the time of the CPU that this process has used.
+func used() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // bounded cuts what tenants' text may have swollen.

@@ -104,15 +104,24 @@ func (f *revisionFlags) judge(sys system, now time.Time, revision gitsource.Revi
 // loadRevision loads a revision as the controller does. Tenants' Rego that it would
 // not use is wrong here.
 func loadRevision(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*inventory.Identity) (*controller.Loaded, []string, error) {
-	child, err := sandboxChild()
+	loader, err := newLoader()
 	if err != nil {
 		return nil, nil, err
 	}
-	box := sandbox.New(sandbox.Options{Child: child})
-	go box.Run(context.Background()) // until the program ends, and its children with it
-	loader := controller.Loader{Sandbox: box}
 	loaded, refused := loader.Load(now, r, observed)
 	return loaded, append(refused, loaded.Tenants...), nil
+}
+
+// newLoader returns a loader whose policies ask tenants' Rego. Its children are there,
+// once there is something to ask, until the program ends.
+func newLoader() (*controller.Loader, error) {
+	child, err := sandboxChild()
+	if err != nil {
+		return nil, err
+	}
+	box := sandbox.New(sandbox.Options{Child: child})
+	go box.Run(context.Background())
+	return &controller.Loader{Sandbox: box}, nil
 }
 
 // read reads the directories of a revision.

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/daolinet/daolinet/reconciler/api"
-	"github.com/daolinet/daolinet/reconciler/controller"
 	"github.com/daolinet/daolinet/reconciler/gitsource"
 	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/plan"
@@ -158,7 +157,11 @@ func (f *planFlags) compare(
 ) error {
 	// Only what it says counts, not its promises: it is past, and those are what it
 	// may have been about.
-	loaded, refused := controller.Load(after.now, earlier, nil)
+	loader, err := newLoader()
+	if err != nil {
+		return err
+	}
+	loaded, refused := loader.Load(after.now, earlier, nil)
 	if len(refused) > 0 {
 		return fmt.Errorf("the state before the change can't be compared with:\n%w", problems(refused))
 	}
