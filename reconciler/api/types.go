@@ -99,6 +99,12 @@ type Status struct {
 	PacketIns     PacketIns      `json:"packetIns"`
 	Decisions     Decisions      `json:"decisions"`
 	Drift         Drift          `json:"drift"`
+	DecisionLog   *DecisionLog   `json:"decisionLog,omitempty"` // absent: none is written
+}
+
+// DecisionLog is what becomes of the log of decisions.
+type DecisionLog struct {
+	LeftOut uint64 `json:"leftOut"` // decisions that it lacks since the start
 }
 
 // RevisionStatus is the active revision and the newer one that was refused.

@@ -31,6 +31,9 @@ func (b *backend) Status(ctx context.Context) (api.Status, error) {
 	st := api.Status{
 		Version: c.cfg.Version, Started: c.started, UptimeSeconds: time.Since(c.started).Seconds(),
 	}
+	if c.decisions != nil {
+		st.DecisionLog = &api.DecisionLog{LeftOut: c.decisions.LeftOut()}
+	}
 	err := c.ask(ctx, func() {
 		st.Revision = c.revision
 		snap := c.engine.Snapshot()

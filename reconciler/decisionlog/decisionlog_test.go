@@ -95,6 +95,22 @@ func TestAFullQueueNeverWaitsAndIsTold(t *testing.T) {
 	}
 }
 
+func TestTheLoggerIsToldOnceOfAFullQueue(t *testing.T) {
+	var said bytes.Buffer
+	w, err := decisionlog.Open(decisionlog.Config{Path: "-", Stdout: io.Discard, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20000 {
+		w.Add(entry())
+	}
+	w.Close()
+	w.Run()
+	if n := bytes.Count(said.Bytes(), []byte("decision log lacks decisions")); n != 1 {
+		t.Errorf("the logger is told %d times; want once:\n%s", n, said.Bytes())
+	}
+}
+
 func TestFilesAreRotatedBySizeAndNumber(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.log")
 	w := open(t, decisionlog.Config{Path: path, Size: 1000, Files: 3})

@@ -38,8 +38,12 @@ type Writer struct {
 	told uint64    // of leftOut, in the log itself
 	held uint64    // lines since the last flush
 	last time.Time // of a flush
-	warn time.Time // when the logger was last told
+	warn time.Time // when the logger was last told of a failure
+	full time.Time // and of what is left out
 }
+
+// warnEvery is how often the logger is told that decisions are left out.
+const warnEvery = 10 * time.Second
 
 // Open opens the log, to go on at its end.
 func Open(cfg Config) (*Writer, error) {
@@ -77,7 +81,8 @@ func (w *Writer) Add(e Entry) {
 	}
 }
 
-// LeftOut returns how many decisions the log lacks since it was opened.
+// LeftOut returns how many decisions the log lacks since it was opened. It may be
+// called at any time.
 func (w *Writer) LeftOut() uint64 { return w.leftOut.Load() }
 
 // Close lets Run write what is queued and end. Nothing may be added afterwards.
@@ -111,8 +116,11 @@ func (w *Writer) Run() {
 
 // flush writes what is buffered, after a line about what was left out so far.
 func (w *Writer) flush(now time.Time) {
-	if n := w.leftOut.Load(); n > w.told && w.write(Record{Time: now, LeftOut: n - w.told}) {
-		w.told = n
+	if n := w.leftOut.Load(); n > w.told {
+		w.warnOf(n)
+		if w.write(Record{Time: now, LeftOut: n - w.told}) {
+			w.told = n
+		}
 	}
 	if w.out == nil {
 		return
@@ -122,6 +130,14 @@ func (w *Writer) flush(now time.Time) {
 		return
 	}
 	w.held = 0
+}
+
+// warnOf tells the logger, at times, how many decisions the log lacks.
+func (w *Writer) warnOf(n uint64) {
+	if now := time.Now(); now.Sub(w.full) >= warnEvery {
+		w.full = now
+		w.cfg.Logger.Warn("decision log lacks decisions", "left_out", n)
+	}
 }
 
 // write reports whether r is in the buffer of the file.

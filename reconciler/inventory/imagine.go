@@ -1,6 +1,10 @@
 package inventory
 
-import "github.com/daolinet/daolinet/reconciler/spec"
+import (
+	"errors"
+
+	"github.com/daolinet/daolinet/reconciler/spec"
+)
 
 // firstImagined is the port number of the first imagined endpoint, as a host
 // would begin (DESIGN 7.3).
@@ -29,4 +33,22 @@ func Imagine(in *Interner, net *spec.Network, eps []EndpointReport) (*Snapshot, 
 		s.add(h, &e, &Snapshot{})
 	}
 	return s, refused
+}
+
+// Imagined returns e as it would be beside the snapshot's endpoints at a host, or
+// why it could not be there. Host "" is one that every tenant lets claim; quotas and
+// ports don't count. The snapshot doesn't have it afterwards, and it has an identity
+// but no numbers: it may be decided about, and not be looked up.
+func (s *Snapshot) Imagined(host string, e *EndpointReport) (*Endpoint, error) {
+	sub, err := s.subnet(e.Tenant, e.VPC, e.Subnet)
+	if err == nil && host != "" {
+		_, err = s.MayClaim(host, e.Tenant, e.VPC, e.Subnet)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if text := s.refusePlace(sub, e); text != "" {
+		return nil, errors.New(text)
+	}
+	return s.numberless(&Host{Name: host}, e), nil
 }

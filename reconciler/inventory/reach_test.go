@@ -2,6 +2,7 @@ package inventory_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -163,5 +164,38 @@ func TestImagineIsAsBuildButForHostsQuotasAndPorts(t *testing.T) {
 	}
 	if got := s.UnderlayRanges(); len(got) != 0 {
 		t.Errorf("underlay ranges = %v; want none", got)
+	}
+}
+
+func TestImaginedIsAsBuiltAndLeavesNoTrace(t *testing.T) {
+	w := world.New()
+	want := w.Snapshot().EndpointByName(inventory.EndpointRef{VPC: "acme/prod", Name: "web1"})
+	s, _ := inventory.Imagine(inventory.NewInterner(), w.Net, nil)
+	for range 2 {
+		got, err := s.Imagined(want.Host.Name, &want.EndpointReport)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Identity.Subnet != want.Identity.Subnet || !slices.Equal(got.Identity.Groups, want.Identity.Groups) || got.Host.Name != want.Host.Name {
+			t.Errorf("imagined %+v; want as %+v", got.Identity, want.Identity)
+		}
+	}
+	if n := len(s.Endpoints()); n != 0 {
+		t.Errorf("the snapshot has %d endpoints afterwards", n)
+	}
+	w.Net.Tenants["acme"].Hosts = []string{"x*"}
+	elsewhere, nowhere := want.EndpointReport, want.EndpointReport
+	elsewhere.IP, nowhere.Subnet = netip.MustParseAddr("192.0.2.1"), "nosuch"
+	for name, refused := range map[string]struct {
+		host string
+		e    inventory.EndpointReport
+	}{
+		"at a host that may not claim it": {"h1", want.EndpointReport},
+		"out of its subnet":               {"", elsewhere},
+		"in no subnet":                    {"", nowhere},
+	} {
+		if got, err := s.Imagined(refused.host, &refused.e); err == nil {
+			t.Errorf("%s it is %+v", name, got)
+		}
 	}
 }

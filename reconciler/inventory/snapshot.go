@@ -289,10 +289,16 @@ func number(a netip.Addr) uint32 {
 }
 
 func (s *Snapshot) endpoint(h *Host, e *EndpointReport) *Endpoint {
+	ep := s.numberless(h, e)
+	ep.AddrID, ep.VPCNo, ep.TenantID = s.interner.numbers(ep.VPC, e.IP, e.Tenant)
+	return ep
+}
+
+// numberless is endpoint without the numbers of its address, VPC and tenant.
+func (s *Snapshot) numberless(h *Host, e *EndpointReport) *Endpoint {
 	vpc := e.VPCID()
 	groups, ignored := s.membership(e)
 	ep := &Endpoint{EndpointReport: *e, VPC: vpc, Host: h, Ignored: ignored}
-	ep.AddrID, ep.VPCNo, ep.TenantID = s.interner.numbers(vpc, e.IP, e.Tenant)
 	id := Identity{Tenant: e.Tenant, VPC: vpc, Subnet: e.Subnet, Groups: groups, Labels: e.Labels}
 	if s.Net.Named[vpc][e.Name] || s.services.backs(&id) {
 		id.Name = e.Name

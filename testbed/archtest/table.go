@@ -142,6 +142,10 @@ var Table = map[string]Rule{
 		May: []string{"reconciler/inventory", "reconciler/packet", "reconciler/policy", "reconciler/spec"},
 		Why: "it writes what others decided, and can't decide",
 	},
+	"reconciler/replay": {
+		May: []string{"reconciler/admission", "reconciler/decisionlog", "reconciler/inventory", "reconciler/packet", "reconciler/policy"},
+		Why: "it asks admission's questions about what decisionlog wrote, offline",
+	},
 	"reconciler/controller": {
 		May: []string{"reconciler/...", "hostd/hostpb"},
 		Why: "the loop where core and shell meet",

@@ -54,6 +54,25 @@ func (f *revisionFlags) moment(sys system) (time.Time, error) {
 	return t, nil
 }
 
+// stateFlags say where a state of the YAML is read: a directory, or a commit.
+type stateFlags struct {
+	revisionFlags
+	tree gitTree
+}
+
+func (f *stateFlags) addTree(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.tree.specs, "git-specs", "specs", "directory of YAML in a commit; . is its root")
+	cmd.Flags().StringVar(&f.tree.policies, "git-policies", "policies", "directory of Rego in a commit; where it has none, the built-in policy holds")
+}
+
+// revision reads a directory, or a commit.
+func (f *stateFlags) revision(ctx context.Context, target string) (gitsource.Revision, error) {
+	if _, err := os.Stat(target); err == nil {
+		return f.read(target)
+	}
+	return f.tree.read(ctx, target)
+}
+
 // judged is a revision that holds, at one moment.
 type judged struct {
 	policy *policy.Policy

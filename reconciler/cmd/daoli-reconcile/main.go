@@ -102,7 +102,7 @@ func command(sys system) *cobra.Command {
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags(), sys.env) }
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
-	root.AddCommand(validateCommand(sys), matrixCommand(sys), planCommand(sys), policiesCommand(sys), fetchCommand(), sandboxCommand())
+	root.AddCommand(validateCommand(sys), matrixCommand(sys), planCommand(sys), replayCommand(sys), policiesCommand(sys), fetchCommand(), sandboxCommand())
 	return root
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -27,14 +26,13 @@ const runningName = "RUNNING"
 
 // planFlags are the flags of plan.
 type planFlags struct {
-	revisionFlags
+	stateFlags
 	against    string
 	format     string
 	detailed   bool
 	socket     string
 	preReceive bool
 	ref        string
-	tree       gitTree
 }
 
 func planCommand(sys system) *cobra.Command {
@@ -97,8 +95,7 @@ misused. Exit 3, with --detailed-exitcode only: it is taken, and something chang
 	flags.StringVar(&f.socket, "socket", api.DefaultSocket, "the controller's socket, for RUNNING")
 	flags.BoolVar(&f.preReceive, "pre-receive", false, "be a git server's pre-receive hook; compares with the commit before unless --against is given")
 	flags.StringVar(&f.ref, "ref", "main", "branch that --pre-receive guards, or a full name such as refs/tags/v1")
-	flags.StringVar(&f.tree.specs, "git-specs", "specs", "directory of YAML in a commit; . is its root")
-	flags.StringVar(&f.tree.policies, "git-policies", "policies", "directory of Rego in a commit; where it has none, the built-in policy holds")
+	f.addTree(cmd)
 	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(planFormats, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -121,14 +118,6 @@ func (f *planFlags) run(ctx context.Context, sys system, target string) error {
 		return err
 	}
 	return f.plan(ctx, sys, r)
-}
-
-// revision reads a directory, or a commit.
-func (f *planFlags) revision(ctx context.Context, target string) (gitsource.Revision, error) {
-	if _, err := os.Stat(target); err == nil {
-		return f.read(target)
-	}
-	return f.tree.read(ctx, target)
 }
 
 // plan plans a revision against what --against says.

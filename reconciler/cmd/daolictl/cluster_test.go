@@ -41,7 +41,7 @@ func (cluster) Status(context.Context) (api.Status, error) {
 		Version: "v0.1.0", Started: noon.Add(-3 * time.Hour), UptimeSeconds: 3 * 3600,
 		Revision: api.RevisionStatus{ID: revision, Commit: &api.Commit{Hash: revision, Author: "Ada", When: noon.Add(-61 * time.Minute), Subject: "let web ask db", Signer: "ada@acme.example"}, Since: noon.Add(-time.Hour), Files: 12, Warnings: []string{`tenants/acme/prod.yaml:9: warning: vpc "globex/prod" is not peered`}, Refused: &api.RefusedRevision{
 			At: noon.Add(-time.Minute), Problems: []string{`tenants/acme/prod.yaml:17: unknown key "prot": the keys here are from, ports, action, log, until`}}},
-		Hosts: api.HostCount{Connected: 1, Total: 2}, Endpoints: 3, Sessions: 1,
+		DecisionLog: &api.DecisionLog{LeftOut: 12}, Hosts: api.HostCount{Connected: 1, Total: 2}, Endpoints: 3, Sessions: 1,
 		PacketIns: api.PacketIns{Total: 120, FromEndpoints: 90, FromWire: 30, Outcomes: map[string]uint64{"allow": 80, "drop": 5, "duplicate": 35, "reject": 0}},
 		Decisions: api.Decisions{Reasons: map[string]uint64{"rule": 75, "isolation": 5, "default": 5}, CacheHits: 51, CacheMisses: 34},
 	}, nil
@@ -107,6 +107,10 @@ func (cluster) Trace(_ context.Context, q api.Pair) (api.Trace, error) {
 
 func (cluster) Why(_ context.Context, q api.Pair) (api.Why, error) {
 	switch {
+	case q.Revision == "sha256:0123456789ab" && q.To == "acme/prod/db1":
+		return api.Why{From: endOf(web1), To: endOf(db1), Proto: q.Proto, Port: q.Port, Decision: api.Decision{
+			Verdict: "drop", Reason: "ingress-default", Rule: "acme/prod/db", At: "tenants/acme/prod.yaml:15", Revision: q.Revision}}, nil
+	case q.To == "acme/prod/db1":
 	case q.Revision != "":
 		return api.Why{From: endOf(web1), To: api.End{Name: "outside", IP: q.To}, Proto: q.Proto, Port: q.Port, Decision: denied,
 			Commit: &api.Commit{Hash: "5d2e0c7a9b1f4e3d", Author: "Ann", Email: "ann@acme.example", When: time.Date(2026, 11, 3, 9, 0, 0, 0, time.UTC), Subject: "close the way out"},

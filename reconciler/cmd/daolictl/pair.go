@@ -112,9 +112,7 @@ func adopted(s api.Session) string {
 
 func (a *app) printWhy(w api.Why) {
 	a.printDecision(w.From, w.To, port(w.Proto, w.Port), w.Decision)
-	if c := w.Commit; c != nil {
-		a.fact("commit", "%s of %s <%s>, %s: %s", short(c.Hash), c.Author, c.Email, c.When.UTC().Format(time.DateTime), c.Subject)
-	}
+	a.printCommit(w.Commit)
 	if w.Session != nil {
 		a.fact("session", "%s%s, open for %s, idle %s", w.Session.ID, adopted(*w.Session), span(a.now().Sub(w.Session.Opened)), span(seconds(w.Session.IdleSeconds)))
 	} else {
@@ -125,6 +123,13 @@ func (a *app) printWhy(w api.Why) {
 	}
 	for _, line := range w.Lines {
 		fmt.Fprintf(a.out, "  %s\n", line)
+	}
+}
+
+// printCommit prints a commit in a line, if there is one.
+func (a *app) printCommit(c *api.Commit) {
+	if c != nil {
+		a.fact("commit", "%s of %s <%s>, %s: %s", short(c.Hash), c.Author, c.Email, c.When.UTC().Format(time.DateTime), c.Subject)
 	}
 }
 

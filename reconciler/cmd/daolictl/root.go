@@ -99,6 +99,7 @@ reached. A denied pair is an answer, so "why" says it with 0.`,
   daolictl get endpoints                   # who is there
   daolictl sessions --endpoint web1        # whom does web1 talk to
   daolictl why web1 db1:5432               # may it, and which file and line says so
+  daolictl bisect web1 db1:5432            # and whose commit made it so
   daolictl trace web1 db1:5432             # each flow on each switch, with counters
   daolictl receipts                        # what was cut, and who confirmed
   daolictl join-token create               # the command by which a host joins
@@ -117,7 +118,7 @@ reached. A denied pair is an answer, so "why" says it with 0.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", a.setting("DAOLI_SOCKET", api.DefaultSocket), "the controller's unix socket (env DAOLI_SOCKET)")
 	flags.StringVarP(&a.format, "output", "o", a.setting("DAOLI_OUTPUT", "table"), "table, json or yaml (env DAOLI_OUTPUT)")
-	root.AddCommand(a.statusCommand(), a.getCommand(), a.sessionsCommand("sessions"), a.receiptsCommand(), a.traceCommand(), a.whyCommand(),
+	root.AddCommand(a.statusCommand(), a.getCommand(), a.sessionsCommand("sessions"), a.receiptsCommand(), a.traceCommand(), a.whyCommand(), a.bisectCommand(),
 		a.joinTokenCommand(), a.hostsCommand(), a.hostCommand(), a.versionCommand())
 	return root
 }

@@ -47,6 +47,9 @@ func (a *app) printStatus(s api.Status) {
 	}
 	a.fact("decisions", "%d, %.0f %% from the cache", decisions, 100*s.Decisions.HitRatio())
 	a.printCounts(s.Decisions.Reasons)
+	if l := s.DecisionLog; l != nil && l.LeftOut > 0 {
+		a.fact("", "%s", a.paint(yellow, fmt.Sprintf("the decision log lacks %d of them", l.LeftOut)))
+	}
 	if len(s.Drift) > 0 {
 		a.fact("drift mended", "flows that switches lacked or held though nobody told them so")
 		a.printCounts(s.Drift)
