@@ -95,16 +95,27 @@ type site struct {
 
 func start(t *testing.T, hosts int, dockerArgs ...string) *site {
 	t.Helper()
+	s := up(t, netns.Options{Hosts: hosts, DockerArgs: dockerArgs})
+	for i := range s.Hosts {
+		s.awaitNetworks(i)
+	}
+	return s
+}
+
+// up brings a site up whose Dockers may have no networks yet.
+func up(t *testing.T, opt netns.Options) *site {
+	t.Helper()
 	began := time.Now()
-	tb, err := netns.Up(t.Context(), netns.Options{Hosts: hosts, Binaries: binaries, Docker: true, DockerArgs: dockerArgs, SpecsFS: fstest.MapFS{
+	opt.Binaries, opt.Docker, opt.SpecsFS = binaries, true, fstest.MapFS{
 		"tenants.yaml":             {Data: []byte(tenants)},
 		"tenants/acme/prod.yaml":   {Data: []byte(acme)},
 		"tenants/globex/prod.yaml": {Data: []byte(globex)},
-	}})
+	}
+	tb, err := netns.Up(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d hosts up in %s", hosts, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d hosts up in %s", opt.Hosts, time.Since(began).Round(time.Millisecond))
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(func() {
 		cancel()
@@ -115,17 +126,20 @@ func start(t *testing.T, hosts int, dockerArgs ...string) *site {
 			t.Error(err)
 		}
 	})
-	s := &site{tb, t, ctx}
-	for _, h := range tb.Hosts {
-		s.eventually("networks of "+h.Name, func() error {
-			out, err := h.Docker.Do(ctx, "network", "ls", "--filter", "driver=daoli", "--format", "{{.Name}}")
-			if n := len(strings.Fields(out)); err == nil && n != 4 {
-				err = fmt.Errorf("%d networks: %q", n, out)
-			}
-			return err
-		})
-	}
-	return s
+	return &site{tb, t, ctx}
+}
+
+// awaitNetworks waits until a host's Docker has the networks of its VPCs.
+func (s *site) awaitNetworks(host int) {
+	s.t.Helper()
+	h := s.Hosts[host]
+	s.eventually("networks of "+h.Name, func() error {
+		out, err := h.Docker.Do(s.ctx, "network", "ls", "--filter", "driver=daoli", "--format", "{{.Name}}")
+		if n := len(strings.Fields(out)); err == nil && n != 4 {
+			err = fmt.Errorf("%d networks: %q", n, out)
+		}
+		return err
+	})
 }
 
 // eventually waits until ok returns nil.

@@ -5,9 +5,14 @@ package docker_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/daolinet/daolinet/hostd/identity"
 	"github.com/daolinet/daolinet/testbed/netns"
@@ -76,12 +81,7 @@ func TestLeaveIsTheSameWhoeverIsThere(t *testing.T) {
 		if err := s.Hosts[host].StartHostd(s.ctx); err != nil { // by another token, with another key
 			t.Fatal(err)
 		}
-		s.eventually("networks are back", func() error {
-			if n := len(strings.Fields(s.do(host, "network", "ls", "--filter", "driver=daoli", "--quiet"))); n != 4 {
-				return fmt.Errorf("%d networks", n)
-			}
-			return nil
-		})
+		s.awaitNetworks(host)
 	}
 
 	// Endpoints are in the way; so is, for its network, a container that doesn't run.
@@ -141,4 +141,92 @@ func TestLeaveIsTheSameWhoeverIsThere(t *testing.T) {
 		t.Errorf("the way out: %v", err)
 	}
 	rejoin(0)
+}
+
+// TestLeaveGivesAHostWithDockerBack as it was before it joined, to the last socket
+// and Docker network, wherever the wire's address was. Docker is as its package
+// installs it.
+func TestLeaveGivesAHostWithDockerBack(t *testing.T) {
+	for name, own := range map[string]bool{"the host's address moved": false, "an address of its own": true} {
+		t.Run(name, func(t *testing.T) {
+			s := up(t, netns.Options{
+				Hosts: 1, Unjoined: true, OwnSocket: true, WireAddresses: own,
+				DockerArgs: []string{"--bridge=", "--iptables=true", "--ip-forward=true", "--ip-masq=true", "--userland-proxy=true"},
+			})
+			h := s.Hosts[0]
+			s.eventually("IPv6 is settled", func() error {
+				said, err := h.Exec(s.ctx, "ip", "-o", "addr", "show", "tentative")
+				if err == nil && said != "" {
+					err = errors.New(said)
+				}
+				return err
+			})
+			before, err := s.whole(0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.StartHostd(s.ctx); err != nil {
+				t.Fatal(err)
+			}
+			s.awaitNetworks(0)
+			s.exec(s.run(0, "one", "acme-test-one"), "ping", "-c", "1", "-W", "5", "169.254.1.1")
+			s.do(0, "rm", "--force", "one")
+			joined, err := s.whole(0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range []string{"acme-test-one daoli", "daoli.sock", "daoli-dns", "table netdev daoli"} {
+				if !strings.Contains(joined, part) || strings.Contains(before, part) {
+					t.Errorf("%q is not what joining adds:\n%s", part, cmp.Diff(before, joined))
+				}
+			}
+			if said, err := s.leave(0); err != nil || said != "" {
+				t.Errorf("leave says %q, %v", said, err)
+			}
+			h.Hostd().Kill() // it has ended: the testbed needs to know that it should
+			s.eventually("the host is as it was", func() error {
+				now, err := s.whole(0)
+				if diff := cmp.Diff(before, now); err == nil && diff != "" {
+					err = errors.New(diff)
+				}
+				return err
+			})
+		})
+	}
+}
+
+// counts are what changes in a host by itself.
+var counts = regexp.MustCompile(`valid_lft \d+sec|\[\d+:\d+\]|counter packets \d+ bytes \d+|(?m)^#.*$`)
+
+// whole is all of a host and its Docker that joining might change, as people see it.
+func (s *site) whole(host int) (string, error) {
+	h := s.Hosts[host]
+	var out strings.Builder
+	var errs []error
+	note := func(what, said string, err error) {
+		fmt.Fprintf(&out, "== %s\n%s\n", what, counts.ReplaceAllString(said, ""))
+		errs = append(errs, err)
+	}
+	for _, argv := range [][]string{
+		{"ip", "-o", "addr"}, {"ip", "-o", "link"}, {"ip", "rule"}, {"ip", "route", "show", "table", "all"}, {"ip", "-6", "route", "show", "table", "all"},
+		{"iptables-save"}, {"nft", "list", "ruleset"}, {"sysctl", "-a", "--pattern", `^net\.ipv[46]\.(conf|ip_forward)`},
+		{"ovs-vsctl", "--db=unix:" + h.OVSDir + "/db.sock", "--columns=bridges,manager_options,ssl,other_config,external_ids", "list", "Open_vSwitch"},
+	} {
+		said, err := h.Exec(s.ctx, argv...)
+		note(strings.Join(argv, " "), said, err)
+	}
+	said, err := h.Docker.Do(s.ctx, "network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}")
+	note("docker network ls", said, err)
+	for _, dir := range []string{h.Docker.Plugins, "/etc/docker/plugins", "/usr/lib/docker/plugins"} { // sockets and spec files
+		var files []string
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			files = append(files, path)
+			return err
+		})
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		note(dir, strings.Join(files, "\n"), err)
+	}
+	return out.String(), errors.Join(errs...)
 }

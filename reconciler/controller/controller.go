@@ -95,6 +95,7 @@ type Controller struct {
 	undecided   onceASecond // panics of the deciders
 	unsent      onceASecond
 	refusals    onceASecond
+	claims      map[string]*onceASecond // by connected host: what it may not claim
 }
 
 // Run runs a controller until ctx ends or a part of it cannot go on.
@@ -177,7 +178,8 @@ func newController(ctx context.Context, cfg Config) (*Controller, error) {
 		work: make(chan session.Decide, workEach*runtime.GOMAXPROCS(0)), answers: make(chan session.Decided, answersARound),
 		engine:   engine.New(engine.Config{Epoch: epoch, Wire: cfg.Wire, Leases: leases}),
 		switches: make(map[uint64]*link), hosts: make(map[uint64]*hostlink.Conn), networks: make(map[uint64][]hostlink.Network),
-		saver: saver, history: past, denials: newDenialLog(), decisions: cfg.Decisions,
+		claims: make(map[string]*onceASecond),
+		saver:  saver, history: past, denials: newDenialLog(), decisions: cfg.Decisions,
 		sandbox: sandbox.New(sandbox.Options{Child: cfg.Sandbox}), hooked: make(chan hookedAsk, maxHooked),
 		slowly: make(chan hookedAsk, maxSlowHooked),
 	}

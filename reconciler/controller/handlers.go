@@ -146,6 +146,7 @@ func (h *hostHandler) HostGone(conn *hostlink.Conn, err error) {
 	c.do(func() {
 		delete(c.hosts, conn.ID())
 		delete(c.networks, conn.ID())
+		delete(c.claims, conn.Host())
 		c.step(engine.HostDown{Conn: conn.ID(), Host: conn.Host()})
 		c.log.LogAttrs(c.ctx, slog.LevelWarn, "host disconnected", slog.String("host", conn.Host()), slog.Any("err", err))
 	})

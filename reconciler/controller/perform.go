@@ -117,11 +117,27 @@ func (c *Controller) record(ef engine.Effect) {
 		if c.denials.denied(ef) {
 			c.log.LogAttrs(c.ctx, slog.LevelInfo, "packet denied", deniedAttrs(ef)...)
 		}
+	case engine.EndpointRefused:
+		c.logRefused(ef)
 	case engine.BatchRefused:
 		if missed, ok := c.refusals.allow(time.Now()); ok {
 			c.log.LogAttrs(c.ctx, slog.LevelError, "switch refused part of a batch", c.switchAttr(ef.DPID),
 				slog.Uint64("unlogged", missed), slog.String("err", ef.Err))
 		}
+	}
+}
+
+// logRefused notes what a host may not claim: a line a second of each host, so that
+// none hides what another tries.
+func (c *Controller) logRefused(ef engine.EndpointRefused) {
+	host := ef.First.Host
+	if c.claims[host] == nil {
+		c.claims[host] = new(onceASecond)
+	}
+	if missed, ok := c.claims[host].allow(time.Now()); ok {
+		c.log.LogAttrs(c.ctx, slog.LevelWarn, "endpoint refused", slog.String("host", host),
+			slog.String("endpoint", string(ef.First.Ref.VPC)+"/"+ef.First.Ref.Name), slog.Int("count", ef.Count),
+			slog.Uint64("unlogged", missed), slog.String("err", ef.First.Text))
 	}
 }
 

@@ -189,6 +189,39 @@ func TestDeltaChangesOnlyItsEndpointsFlows(t *testing.T) {
 	}
 }
 
+// refusals counts those that were told, by the name of the first of each.
+func (b *bench) refusals() map[string]int {
+	names := make(map[string]int)
+	for _, ef := range b.other {
+		if r, ok := ef.(engine.EndpointRefused); ok {
+			names[r.First.Ref.Name] += r.Count
+		}
+	}
+	return names
+}
+
+// TestLeaseOfATenantThatTheHostWasNotGivenIsTold, and no other that is refused:
+// an address may be somebody else's by mere chance.
+func TestLeaseOfATenantThatTheHostWasNotGivenIsTold(t *testing.T) {
+	b := started(t)
+	b.w.Net.Tenants["globex"].Hosts = []string{"h1"}
+	for _, tt := range []struct {
+		tenant, ip string
+		told       int
+	}{
+		{"globex", "10.1.0.9", 1}, {"nobody", "10.1.0.9", 1}, {"acme", "10.1.0.2", 0}, {"acme", "10.1.1.9", 0},
+	} {
+		b.other = nil
+		b.step(engine.LeaseAsked{
+			Conn: 2, ID: 1, Host: "h2", Tenant: tt.tenant, VPC: "prod", Subnet: "web", Name: "new", IP: netip.MustParseAddr(tt.ip),
+		})
+		given, ok := b.other[len(b.other)-1].(engine.LeaseGiven)
+		if got := b.refusals()["new"]; !ok || given.Err == "" || got != tt.told {
+			t.Errorf("%s %s: %+v, told %d times; want it refused, and told %d times", tt.tenant, tt.ip, given, got, tt.told)
+		}
+	}
+}
+
 func TestRefusedEndpointHasNoFlowsAndIsNamed(t *testing.T) {
 	for name, ep := range map[string]inventory.EndpointReport{
 		"address taken":         world.Endpoint("acme", "new", "web", "10.1.0.2", 30),
@@ -202,7 +235,9 @@ func TestRefusedEndpointHasNoFlowsAndIsNamed(t *testing.T) {
 			b := started(t)
 			b.w.Net.Tenants["globex"].Hosts = []string{"h1"}
 			before := len(b.tables[2])
-			b.step(engine.HostChanged{Conn: 2, Host: "h2", Delta: inventory.HostDelta{Seq: 1, Up: []inventory.EndpointReport{ep}}})
+			b.step(engine.HostChanged{Conn: 2, Host: "h2", Delta: inventory.HostDelta{Seq: 1}}) // those of globex that it had
+			b.other = nil
+			b.step(engine.HostChanged{Conn: 2, Host: "h2", Delta: inventory.HostDelta{Seq: 2, Up: []inventory.EndpointReport{ep}}})
 			ack, ok := b.other[len(b.other)-1].(engine.Ack)
 			named := func(r inventory.Refusal) bool { return r.Ref.Name == ep.Name }
 			if !ok || !slices.ContainsFunc(ack.Refused, named) {
@@ -210,6 +245,14 @@ func TestRefusedEndpointHasNoFlowsAndIsNamed(t *testing.T) {
 			}
 			if len(b.tables[2]) > before {
 				t.Errorf("flows = %d; want no more than %d", len(b.tables[2]), before)
+			}
+			if got := b.refusals(); got[ep.Name] != 1 {
+				t.Errorf("told of refusals: %v; want %q once", got, ep.Name)
+			}
+			b.other = nil
+			b.step(engine.HostChanged{Conn: 2, Host: "h2", Delta: inventory.HostDelta{Seq: 3}})
+			if got := b.refusals(); len(got) != 0 {
+				t.Errorf("told of %v once more", got)
 			}
 		})
 	}

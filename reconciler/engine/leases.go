@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -25,10 +26,16 @@ func (e *Engine) leaseAsked(now time.Time, ev LeaseAsked) []Effect {
 
 func (e *Engine) answerLease(now time.Time, ev LeaseAsked) []Effect {
 	ip, err := e.lease(now, ev)
-	if err != nil {
-		return []Effect{LeaseGiven{Conn: ev.Conn, ID: ev.ID, Err: err.Error()}}
-	}
 	vpc := spec.MakeVPCID(ev.Tenant, ev.VPC)
+	if err != nil {
+		given := LeaseGiven{Conn: ev.Conn, ID: ev.ID, Err: err.Error()}
+		var no *inventory.NotGivenError
+		if !errors.As(err, &no) {
+			return []Effect{given}
+		}
+		refusal := inventory.Refusal{Host: ev.Host, Ref: inventory.EndpointRef{VPC: vpc, Name: ev.Name}, Text: err.Error()}
+		return []Effect{EndpointRefused{refusal, 1}, given}
+	}
 	given := LeaseGiven{Conn: ev.Conn, ID: ev.ID, IP: ip, MAC: packet.MAC(ipam.MAC(string(vpc), ip))}
 	if ev.Hold {
 		return []Effect{given}

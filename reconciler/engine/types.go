@@ -230,23 +230,32 @@ type PacketDenied struct {
 	Head   packet.Headers
 }
 
+// EndpointRefused records that a host claims endpoints that it may not have: any
+// that it reports, and any of a tenant that it was not given as it asks for their
+// address. It is told once of each, as long as that is why.
+type EndpointRefused struct {
+	First inventory.Refusal
+	Count int // with the first, at the same moment
+}
+
 // BatchRefused records that a switch refused part of what it was told.
 type BatchRefused struct {
 	DPID uint64
 	Err  string
 }
 
-func (Send) effect()           {}
-func (Decide) effect()         {}
-func (Ack) effect()            {}
-func (LeaseGiven) effect()     {}
-func (SaveLeases) effect()     {}
-func (SessionOpened) effect()  {}
-func (SessionAdopted) effect() {}
-func (SessionEnded) effect()   {}
-func (PacketDenied) effect()   {}
-func (Drift) effect()          {}
-func (BatchRefused) effect()   {}
+func (Send) effect()            {}
+func (Decide) effect()          {}
+func (Ack) effect()             {}
+func (LeaseGiven) effect()      {}
+func (SaveLeases) effect()      {}
+func (SessionOpened) effect()   {}
+func (SessionAdopted) effect()  {}
+func (SessionEnded) effect()    {}
+func (PacketDenied) effect()    {}
+func (Drift) effect()           {}
+func (EndpointRefused) effect() {}
+func (BatchRefused) effect()    {}
 
 // Outcome is what became of a lifted packet.
 type Outcome string

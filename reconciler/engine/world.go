@@ -120,17 +120,42 @@ func refOf(ep *inventory.EndpointReport) inventory.EndpointRef {
 // changed of their endpoints, and has the sessions judged again.
 func (e *Engine) rebuild(now time.Time) []Effect {
 	snap, refused := inventory.Rebuild(e.interner, e.net, e.Reports(), e.snap)
-	clear(e.refused)
-	for _, r := range refused {
-		e.refused[r.Host] = append(e.refused[r.Host], r)
-	}
+	told := e.refuse(refused)
 	old := e.snap
 	e.snap = snap
 	out := e.syncEndpoints(old, snap)
 	if e.pol == nil {
-		return out
+		return out // all are refused, as of tenants that nobody knows yet
 	}
-	return append(out, e.step(now, session.Revised{Snapshot: snap, Policy: e.pol})...)
+	return append(append(out, told...), e.step(now, session.Revised{Snapshot: snap, Policy: e.pol})...)
+}
+
+// refuse takes what is refused now, and tells what was not before, a host at a time.
+func (e *Engine) refuse(now []inventory.Refusal) (out []Effect) {
+	before := make(map[inventory.Refusal]bool)
+	for _, rs := range e.refused {
+		for _, r := range rs {
+			before[r] = true
+		}
+	}
+	clear(e.refused)
+	at := make(map[string]int) // by host: in out
+	for _, r := range now {
+		e.refused[r.Host] = append(e.refused[r.Host], r)
+		if before[r] {
+			continue
+		}
+		i, found := at[r.Host]
+		if !found {
+			at[r.Host] = len(out)
+			out = append(out, EndpointRefused{r, 1})
+			continue
+		}
+		told := out[i].(EndpointRefused)
+		told.Count++
+		out[i] = told
+	}
+	return out
 }
 
 // Reports returns what the hosts said last, in the order in which they came.

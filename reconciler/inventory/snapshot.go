@@ -195,18 +195,25 @@ func onHost(e *Endpoint) string {
 	return fmt.Sprintf(" on host %q", e.Host.Name)
 }
 
+// NotGivenError says that a host may not have endpoints of a tenant.
+type NotGivenError struct{ text string }
+
+func (e *NotGivenError) Error() string { return e.text }
+
+func notGiven(format string, args ...any) error { return &NotGivenError{fmt.Sprintf(format, args...)} }
+
 // MayClaim returns the subnet that a host's endpoint would be in, or why the
-// host may not have an endpoint there.
+// host may not have an endpoint there: a NotGivenError where that is the tenant.
 func (s *Snapshot) MayClaim(host, tenant, vpc, subnet string) (*spec.Subnet, error) {
 	t := s.Net.Tenants[tenant]
 	if t == nil {
-		return nil, fmt.Errorf("tenant %q is not declared", tenant)
+		return nil, notGiven("tenant %q is not declared", tenant)
 	}
 	if !matchesAny(t.Hosts, host) {
-		return nil, fmt.Errorf("host %q may not claim endpoints of tenant %q (%s: spec.hosts)", host, t.Name, t.At)
+		return nil, notGiven("host %q may not claim endpoints of tenant %q (%s: spec.hosts)", host, t.Name, t.At)
 	}
 	if h := s.hosts[host]; h != nil && len(h.Tenants) > 0 && !slices.Contains(h.Tenants, tenant) {
-		return nil, fmt.Errorf("host %q joined for endpoints of %s only, not for tenant %q (join it again with a token for that tenant)",
+		return nil, notGiven("host %q joined for endpoints of %s only, not for tenant %q (join it again with a token for that tenant)",
 			host, strings.Join(h.Tenants, ", "), tenant)
 	}
 	return s.subnet(tenant, vpc, subnet)

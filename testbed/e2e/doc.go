@@ -14,7 +14,9 @@
 // must not see the hazard, and unguarded, where it must. So a test that could not
 // see anything cannot pass. The product has no knob for that: guards are taken out
 // by changing flows in the switch, by the configuration, or by keeping a program
-// from running, and in less time than the controller and hostd need to mend it.
+// from running, and in less time than the controller and hostd need to mend it. Of
+// Docker, what is told to it is changed on the way, or daoli-hostd is built anew
+// without the guard.
 //
 // The hazards in the words of their tests, and below each what guards against it,
 // and what is done instead in its unguarded run. TestDocNamesEveryHazard compares
@@ -82,6 +84,10 @@
 //     TestFloodOfOneContainerHarmsNobodyElse,
 //     TestScanOfTheWireRangeFromOutsideCostsTheControllerNothing:
 //     meters / they are taken out of the flows.
+//   - an interface of Docker's own beside the switch's: TestDockerHasNoWayAroundTheSwitch:
+//     Docker is given a gateway, and told to add none / neither.
+//   - a container that speaks before its policy is there: TestDockerFirstPacketWaitsForItsFlows:
+//     Join waits for the controller / it doesn't.
 //   - hostd, vswitchd, ovsdb-server, controller killed with -9 in every order:
 //     TestKill, TestNoLiveWirePortIsGivenAgain, TestAForbiddingEditCutsWhatWasAdopted:
 //     each program reads what the others still hold / TestKillSeesWhatDoesNotComeBack:

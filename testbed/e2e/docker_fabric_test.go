@@ -33,7 +33,7 @@ var asInstalled = []string{"--bridge=", "--iptables=true", "--ip-forward=true", 
 // startDocker is start, with a dockerd on each host.
 func startDocker(t *testing.T, opt netns.Options) *fabric {
 	t.Helper()
-	opt.SpecsFS, opt.Binaries, opt.Docker = os.DirFS("testdata/specs"), os.Getenv(binariesVar), true
+	opt.SpecsFS, opt.Docker = os.DirFS("testdata/specs"), true
 	f := startWith(t, opt)
 	for _, h := range f.Hosts {
 		f.eventually("docker networks on "+h.Name, func() error {

@@ -218,6 +218,7 @@ func dockerWaits(t *testing.T, own bool) {
 	db := f.run("h2", "db1", acmeDB, greeting(5432)...)
 	f.run("h1", "web1", acmeWeb, "--label=daoli.groups=web")
 	f.run("h1", "web2", acmeWeb, "--label=daoli.groups=web")
+	f.run("h1", "web4", acmeWeb, "--label=daoli.groups=web")
 	hostd := netns.Part{Program: netns.ProgramHostd, Host: "h1"}
 	if err := f.Kill(hostd); err != nil {
 		t.Fatal(err)
@@ -227,10 +228,11 @@ func dockerWaits(t *testing.T, own bool) {
 		name string
 		err  error
 	}
-	calls := make(chan call, 2)
+	calls := make(chan call, 3)
 	for _, args := range [][]string{
 		append([]string{"run", "--detach", "--name", "web3", "--network", acmeWeb, "--label", "daoli.groups=web"}, idle...),
 		{"rm", "--force", "web2"},
+		{"stop", "--time", "0", "web4"},
 	} {
 		go func() {
 			_, err := f.docker("h1").Do(f.ctx, args...)
@@ -247,14 +249,20 @@ func dockerWaits(t *testing.T, own bool) {
 	if err := f.Start(f.ctx, hostd); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
+	for range 3 {
 		if c := <-calls; c.err != nil {
 			t.Errorf("docker %s: %v", c.name, c.err)
 		}
 	}
-	t.Logf("both calls went on %s after daoli-hostd was started", time.Since(began).Round(time.Millisecond))
+	t.Logf("the calls went on %s after daoli-hostd was started", time.Since(began).Round(time.Millisecond))
 	f.hears(f.inspect("h1", "web3"), db, acmeDB, 5432)
-	for _, name := range []string{"h1 web1", "h1 web3", "h2 db1"} {
+	if c := f.inspect("h1", "web4"); c.State != "exited" {
+		t.Errorf("web4 is %s; want exited", c.State)
+	}
+	f.eventually("end of web2 and web4", func() error { return f.known("h1 web1", "h1 web3", "h2 db1") })
+	f.do("h1", "start", "web4")
+	f.hears(f.inspect("h1", "web4"), db, acmeDB, 5432)
+	for _, name := range []string{"h1 web1", "h1 web3", "h1 web4", "h2 db1"} {
 		host, name, _ := strings.Cut(name, " ")
 		f.gone(host, name)
 	}

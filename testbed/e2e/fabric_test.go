@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func startWith(t *testing.T, opt netns.Options) *fabric {
 	if opt.SpecsFS == nil {
 		opt.SpecsFS = os.DirFS("testdata/specs")
 	}
-	opt.Binaries = os.Getenv(binariesVar)
+	opt.Binaries = cmp.Or(opt.Binaries, os.Getenv(binariesVar))
 	tb, err := netns.Up(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)

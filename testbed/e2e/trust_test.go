@@ -221,6 +221,7 @@ func TestARevokedHostIsCutOffAtOnce(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "joined for endpoints of acme only") {
 		t.Errorf("attach of a tenant that the token did not give: %v; want a refusal", err)
 	}
+	f.says(1, "endpoint refused", "host=h2", "endpoint=globex/prod/g1", "joined for endpoints of acme only")
 	if _, err := f.Attach(f.ctx, netns.EndpointSpec{Host: "h1", VPC: "globex/prod", Subnet: "web", Name: "g1"}); err != nil {
 		t.Errorf("attach on a host whose token said nothing of tenants: %v", err)
 	}

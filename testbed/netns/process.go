@@ -57,11 +57,14 @@ func (r *run) start(c command) (*Process, error) {
 	if err := inside.Do(c.namespace, p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}
+	// Before it is waited for: what has ended by now can still be looked up, and who
+	// awaits the process learns of its end with what it said.
+	err = r.writePID(c.name, p.cmd.Process.Pid)
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	if err := r.writePID(c.name, p.cmd.Process.Pid); err != nil {
+	if err != nil {
 		p.Kill()
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}
@@ -132,7 +135,7 @@ func (p *Process) await(ctx context.Context, what string, ready func() error) er
 }
 
 func (r *run) writePID(name string, pid int) error {
-	start, err := startTime(pid)
+	start, _, err := readStat(pid)
 	if err != nil {
 		return err
 	}
@@ -218,19 +221,40 @@ func (r *run) recorded() map[int]string {
 	return starts
 }
 
-// startTime returns when pid started, in clock ticks after boot: field 22 of
-// /proc/PID/stat (proc(5)). A zombie is an error: it has ended.
+// startTime returns when pid started, in clock ticks after boot. A process that
+// has ended is an error, also if nobody has waited for it yet.
 func startTime(pid int) (string, error) {
+	start, ended, err := readStat(pid)
+	if err == nil && ended {
+		err = fmt.Errorf("read state of process %d: it has ended", pid)
+	}
+	return start, err
+}
+
+// readStat reads /proc/PID/stat.
+func readStat(pid int) (start string, ended bool, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
+	if start, ended, err = parseStat(string(text)); err != nil {
+		err = fmt.Errorf("read state of process %d: %w", pid, err)
+	}
+	return start, ended, err
+}
+
+// parseStat returns when a process started, and whether it has ended, by its state,
+// its number of threads and its start time: fields 3, 20 and 22 (proc(5)). The state
+// is that of its first thread, which is dead while another thread of it becomes
+// another program (execve(2)): a process with more threads than that one lives.
+func parseStat(text string) (start string, ended bool, err error) {
 	// The name in parentheses may hold anything, spaces and parentheses too.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return "", fmt.Errorf("read state of process %d: it has ended", pid)
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	if len(fields) < 20 {
+		return "", false, fmt.Errorf("%q is not understood", text)
 	}
-	return fields[19], nil
+	dead := fields[0] == "Z" || fields[0] == "X"
+	return fields[19], dead && (fields[17] == "0" || fields[17] == "1"), nil
 }
 
 // tail returns the last n bytes of a file.
