@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daolinet/daolinet/reconciler/flows"
+	"github.com/daolinet/daolinet/reconciler/inventory"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
 	"github.com/daolinet/daolinet/reconciler/session"
@@ -132,8 +133,29 @@ func (e *Engine) restLabel(now time.Time, dpid uint64, f *openflow.FlowStats) {
 	}
 	client, server := e.snap.HostByUnderlay(w.Client), e.snap.HostByUnderlay(w.Server)
 	if client != nil && server != nil && (client == h || server == h) {
-		e.sessions.RestLabel(now, w)
+		e.sessions.RestLabel(now, w, e.ownerOf(dpid, &w))
 	}
+}
+
+// ownerOf is whose a label was that a switch's flow tells of; zero if not both ends
+// are known.
+func (e *Engine) ownerOf(dpid uint64, w *session.WireLabel) session.Key {
+	here := e.snap.EndpointAt(dpid, w.Out)
+	if here == nil || here.IP != w.To {
+		return session.Key{}
+	}
+	there := e.snap.EndpointSeen(here, w.From)
+	if there == nil {
+		return session.Key{}
+	}
+	k := session.Key{
+		Client: inventory.AddrKey{VPC: there.VPC, IP: there.IP}, Server: inventory.AddrKey{VPC: here.VPC, IP: here.IP},
+		Proto: w.Proto, Port: w.Port,
+	}
+	if w.Reply {
+		k.Client, k.Server = k.Server, k.Client
+	}
+	return k
 }
 
 // waiting returns the cookies of an earlier controller's sessions on a switch

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/daolinet/daolinet/reconciler/admission"
 	"github.com/daolinet/daolinet/reconciler/openflow"
 	"github.com/daolinet/daolinet/reconciler/packet"
 	"github.com/daolinet/daolinet/reconciler/pipeline"
@@ -93,9 +94,38 @@ func WireLabel(uplink openflow.PortNo, f *openflow.FlowStats) (session.WireLabel
 	}
 	if w.Label = port.Value; w.Proto == packet.ICMP {
 		w.Label = uint16(m.ICMPCode.Value)
+		readOwner(&w, f)
 		return w, m.ICMPCode.Mask == 0xff
 	}
+	readOwner(&w, f)
 	return w, port.Mask == 0xffff
+}
+
+// readOwner notes what the flow gives packets back of what they had before the wire.
+func readOwner(w *session.WireLabel, f *openflow.FlowStats) {
+	w.Reply, w.Port = f.Priority == pipeline.PrioReply, w.Label // unless an action says another
+	if w.Proto == packet.ICMP {
+		w.Port = uint16(f.Match.ICMPType.Value)
+		if w.Reply {
+			w.Port = admission.EchoRequest
+		}
+	}
+	for _, a := range f.Actions {
+		switch {
+		case a.Kind == openflow.ActionOutput:
+			w.Out = uint32(a.Port())
+		case a.Kind == openflow.ActionLoad:
+			w.Low = a.Value == 0
+		case a.Kind != openflow.ActionSetField:
+		case a.Field == openflow.FieldIPSrc:
+			w.From = openflow.AddrFrom32(uint32(a.Value))
+		case a.Field == openflow.FieldIPDst:
+			w.To = openflow.AddrFrom32(uint32(a.Value))
+		case !w.Reply && (a.Field == openflow.FieldTCPDst || a.Field == openflow.FieldUDPDst),
+			w.Reply && (a.Field == openflow.FieldTCPSrc || a.Field == openflow.FieldUDPSrc):
+			w.Port = uint16(a.Value)
+		}
+	}
 }
 
 func exact32(b openflow.Bits[uint32]) bool { return b.Mask == ^uint32(0) }

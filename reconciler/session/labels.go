@@ -180,16 +180,24 @@ func (l *labels) release(now time.Time, p pair, label wireLabel) {
 }
 
 // WireLabel is what stood for a session between two hosts, by their underlay
-// addresses: a wire port, or for ICMP the code.
+// addresses: a wire port, or for ICMP the code. The rest is what a flow that takes
+// packets from the wire says of the session: where they leave, with which addresses,
+// the server's port (of ICMP the type), and whether the client's ports are low.
 type WireLabel struct {
 	Client, Server netip.Addr
 	Proto          packet.Proto
 	Label          uint16
+
+	Out        uint32 // the endpoint's port of the switch
+	From, To   netip.Addr
+	Port       uint16
+	Low, Reply bool
 }
 
 // RestLabel keeps a label from everybody for some time, unless it is a session's
-// now, or none can have it: one that nobody adopted may still have packets on their way.
-func (t *Table) RestLabel(now time.Time, w WireLabel) {
+// now, or none can have it: one that nobody adopted may still have packets on their
+// way. Only the session that had it, if whose says which, may have it at once.
+func (t *Table) RestLabel(now time.Time, w WireLabel, whose Key) {
 	p, label := pairOf(w.Client, w.Server, w.Proto), wireLabel(w.Label)
 	if !t.labels.rangeOf(p).has(label) {
 		return
@@ -198,8 +206,14 @@ func (t *Table) RestLabel(now time.Time, w WireLabel) {
 	if of.owned[label] != nil {
 		return
 	}
+	o := owner{}
+	if whose != (Key{}) {
+		o = owner{whose, w.Low}
+	} else if r := of.resting[label]; r != nil {
+		o = r.owner // as another flow told
+	}
 	of.rested(label)
-	of.resting[label] = &resting{free: now.Add(labelRest)}
+	of.resting[label] = &resting{owner: o, free: now.Add(labelRest)}
 	of.held[0]++ // nobody's
 }
 
