@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/daolinet/daolinet/hostd/docker"
@@ -35,9 +33,8 @@ func (h *dockerHost) Adopt(ctx context.Context, r endpoint.Request, names []stri
 	if f.Addr != r.IP {
 		return endpoint.Endpoint{}, fmt.Errorf("its interface has the address %s, and %s in Docker", f.Addr, r.IP)
 	}
-	number, _ := strings.CutPrefix(f.Device, endpoint.DevicePrefix)
-	port, err := strconv.ParseUint(number, 10, 32)
-	if err != nil {
+	port, ok := endpoint.PortOf(f.Device)
+	if !ok {
 		return endpoint.Endpoint{}, fmt.Errorf("device %q is no endpoint's", f.Device)
 	}
 	ports, err := h.plug.bridge.Ports(ctx)
@@ -59,7 +56,7 @@ func (h *dockerHost) Adopt(ctx context.Context, r endpoint.Request, names []stri
 		return endpoint.Endpoint{}, err
 	}
 	answer := make(chan endpoint.Answer, 1)
-	e, err := h.await(ctx, adoptRequest{endpoint.Adopt{Endpoint: endpoint.Endpoint{Request: r, Port: uint32(port)}}, answer}, answer)
+	e, err := h.await(ctx, adoptRequest{endpoint.Adopt{Endpoint: endpoint.Endpoint{Request: r, Port: port}}, answer}, answer)
 	if err == nil {
 		err = h.plug.restore(ctx, []endpoint.Endpoint{e})
 	}
@@ -106,8 +103,7 @@ func (p *plug) lostPorts(ctx context.Context, known []endpoint.Endpoint) ([]stri
 	}
 	var lost []string
 	for dev, owner := range ports {
-		number, ours := strings.CutPrefix(dev, endpoint.DevicePrefix)
-		if _, err := strconv.ParseUint(number, 10, 32); ours && err == nil {
+		if _, ours := endpoint.PortOf(dev); ours {
 			lost = append(lost, owner)
 		}
 	}

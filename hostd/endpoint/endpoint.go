@@ -157,3 +157,11 @@ const PeerPrefix = "dlc"
 
 // DevicePrefix begins the name of every endpoint's device on the host.
 const DevicePrefix = "dl"
+
+// PortOf returns the port of the endpoint whose device has a name; false if it is no
+// endpoint's.
+func PortOf(device string) (port uint32, ok bool) {
+	number, ok := strings.CutPrefix(device, DevicePrefix)
+	n, err := strconv.ParseUint(number, 10, 32)
+	return uint32(n), ok && err == nil
+}

@@ -64,3 +64,15 @@ func TestEndpointSurvivesJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestPortOfIsWhatTheDeviceIsNamedFor(t *testing.T) {
+	e := endpoint.Endpoint{Port: 4711}
+	if port, ok := endpoint.PortOf(e.Device()); !ok || port != e.Port {
+		t.Errorf("PortOf(%q) = %d, %t; want %d", e.Device(), port, ok, e.Port)
+	}
+	for _, device := range []string{"", "16", "dl", "dlx", "dl-1", "eth0", "daoli-dns", "dl4294967296"} {
+		if port, ok := endpoint.PortOf(device); ok {
+			t.Errorf("PortOf(%q) = %d; want that it is no endpoint's", device, port)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -157,6 +158,11 @@ type Revision struct {
 	At       time.Time     `json:"at"` // when it became active, or was refused
 	State    RevisionState `json:"state"`
 	Problems []string      `json:"problems,omitempty"` // why it was refused, each "FILE:LINE: what is wrong"
+}
+
+// Begins reports whether name begins the revision's id, its digest or its commit.
+func (r *Revision) Begins(name string) bool {
+	return strings.HasPrefix(r.ID, name) || strings.HasPrefix(r.ID, "sha256:"+name) || r.Commit != nil && strings.HasPrefix(r.Commit.Hash, name)
 }
 
 // RevisionList is the answer to /v1/revisions.

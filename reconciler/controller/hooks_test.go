@@ -8,7 +8,7 @@ import (
 	"github.com/daolinet/daolinet/reconciler/policy"
 )
 
-// sleeper answers after a while.
+// sleeper answers after a while, as a slow module does: what it takes is the matter.
 type sleeper map[string]time.Duration // by tenant
 
 func (s sleeper) Ask(q policy.HookQuery) policy.HookAnswer {

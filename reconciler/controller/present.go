@@ -18,16 +18,10 @@ func endpointName(e *inventory.Endpoint) string { return string(e.VPC) + "/" + e
 
 func protoName(p packet.Proto) string {
 	switch p {
-	case packet.TCP:
-		return "tcp"
-	case packet.UDP:
-		return "udp"
-	case packet.ICMP:
-		return "icmp"
-	case packet.SCTP:
-		return "sctp"
+	case packet.TCP, packet.UDP, packet.ICMP, packet.SCTP:
+		return p.String()
 	}
-	return fmt.Sprintf("proto-%d", p)
+	return fmt.Sprintf("proto-%d", uint8(p))
 }
 
 func portName(p packet.Proto, port uint16) string { return fmt.Sprintf("%s/%d", protoName(p), port) }

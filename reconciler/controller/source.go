@@ -123,8 +123,7 @@ type Loaded struct {
 // none. What is wrong comes as lines of FILE:LINE: TEXT, and then Loaded has the
 // warnings that were found until then and no Policy.
 func Load(now time.Time, r gitsource.Revision, observed func(*spec.Network) []*inventory.Identity) (*Loaded, []string) {
-	network, found := spec.Load(r.Specs)
-	return finish(now, network, found, observed, func() (*policy.Policy, error) { return policy.Compile(r.ID, network, r.Policies) })
+	return try(now, r, nil, observed)
 }
 
 // Loader is Load for one revision after another: what an edit doesn't touch is
@@ -159,7 +158,8 @@ func (l *Loader) Load(now time.Time, r gitsource.Revision, observed func(*spec.N
 	return loaded, errs
 }
 
-// try is Load of a revision that is only asked about, with tenants' Rego in s.
+// try is Load of a revision that is only asked about, with tenants' Rego in s, unless
+// that is nil.
 func try(now time.Time, r gitsource.Revision, s *sandbox.Sandbox, observed func(*spec.Network) []*inventory.Identity) (*Loaded, []string) {
 	network, found := spec.Load(r.Specs)
 	h := hooked{sandbox: s}

@@ -123,8 +123,7 @@ func (h *history) find(name string) (string, error) {
 	var ids []string
 	seen := map[string]bool{}
 	for _, r := range h.list() {
-		begins := strings.HasPrefix(r.ID, name) || strings.HasPrefix(r.ID, "sha256:"+name) || r.Commit != nil && strings.HasPrefix(r.Commit.Hash, name)
-		if begins && r.State != api.RevisionRefused && !seen[r.ID] {
+		if r.Begins(name) && r.State != api.RevisionRefused && !seen[r.ID] {
 			seen[r.ID] = true
 			ids = append(ids, r.ID)
 		}

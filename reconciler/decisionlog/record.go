@@ -65,7 +65,7 @@ func (e *Entry) record() Record {
 	d := &e.Decision
 	r := Record{
 		Time: e.Time, Revision: d.Revision, InPort: e.InPort, Src: side(e.Client, e.Src), Dst: side(e.Server, e.Dst),
-		Proto: protoName(e.Proto), Port: e.Port, Verdict: d.Verdict.String(), Reason: string(d.Reason), Rule: d.Rule,
+		Proto: e.Proto.String(), Port: e.Port, Verdict: d.Verdict.String(), Reason: string(d.Reason), Rule: d.Rule,
 	}
 	if d.At.File != "" {
 		r.At = d.At.String()
@@ -91,18 +91,6 @@ func side(ep *inventory.Endpoint, seen netip.Addr) Side {
 		s.Subnet, s.Groups, s.Labels = id.Subnet, id.Groups, id.Labels
 	}
 	return s
-}
-
-func protoName(p packet.Proto) string {
-	switch p {
-	case packet.TCP:
-		return "tcp"
-	case packet.UDP:
-		return "udp"
-	case packet.ICMP:
-		return "icmp"
-	}
-	return fmt.Sprint(uint8(p))
 }
 
 // Parse reads one line. It refuses what is no record as a whole: unknown fields,

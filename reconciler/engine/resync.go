@@ -127,7 +127,7 @@ func (e *Engine) restLabel(now time.Time, dpid uint64, f *openflow.FlowStats) {
 	if h == nil || !e.inherited(f.Cookie) {
 		return
 	}
-	w, ok := flows.WireLabel(openflow.PortNo(h.Uplink.Port), f)
+	w, ok := flows.Remnant(openflow.PortNo(h.Uplink.Port), f)
 	if !ok {
 		return
 	}
@@ -139,7 +139,7 @@ func (e *Engine) restLabel(now time.Time, dpid uint64, f *openflow.FlowStats) {
 
 // ownerOf is whose a label was that a switch's flow tells of; zero if not both ends
 // are known.
-func (e *Engine) ownerOf(dpid uint64, w *session.WireLabel) session.Key {
+func (e *Engine) ownerOf(dpid uint64, w *session.Remnant) session.Key {
 	here := e.snap.EndpointAt(dpid, w.Out)
 	if here == nil || here.IP != w.To {
 		return session.Key{}

@@ -76,21 +76,20 @@ func Origin(uplink openflow.PortNo, f *openflow.FlowStats) (netip.Addr, bool) {
 	return openflow.AddrFrom32(m.IPSrc.Value), true
 }
 
-// WireLabel reads what stands for a session on the wire leg that a flow takes
-// packets from, if it takes them from the wire.
-func WireLabel(uplink openflow.PortNo, f *openflow.FlowStats) (session.WireLabel, bool) {
+// Remnant reads what a flow says of its session, if it takes packets from the wire.
+func Remnant(uplink openflow.PortNo, f *openflow.FlowStats) (session.Remnant, bool) {
 	m := &f.Match
 	if f.Table != pipeline.TableSession || m.InPort != uplink || !exact32(m.IPSrc) || !exact32(m.IPDst) || m.IPProto.Mask != 0xff {
-		return session.WireLabel{}, false
+		return session.Remnant{}, false
 	}
 	src, dst := openflow.AddrFrom32(m.IPSrc.Value), openflow.AddrFrom32(m.IPDst.Value)
-	w, port := session.WireLabel{Client: src, Server: dst, Proto: packet.Proto(m.IPProto.Value)}, m.L4Dst
+	w, port := session.Remnant{Client: src, Server: dst, Proto: packet.Proto(m.IPProto.Value)}, m.L4Dst
 	switch f.Priority {
 	case pipeline.PrioForward:
 	case pipeline.PrioReply:
 		w.Client, w.Server, port = dst, src, m.L4Src
 	default:
-		return session.WireLabel{}, false
+		return session.Remnant{}, false
 	}
 	if w.Label = port.Value; w.Proto == packet.ICMP {
 		w.Label = uint16(m.ICMPCode.Value)
@@ -102,7 +101,7 @@ func WireLabel(uplink openflow.PortNo, f *openflow.FlowStats) (session.WireLabel
 }
 
 // readOwner notes what the flow gives packets back of what they had before the wire.
-func readOwner(w *session.WireLabel, f *openflow.FlowStats) {
+func readOwner(w *session.Remnant, f *openflow.FlowStats) {
 	w.Reply, w.Port = f.Priority == pipeline.PrioReply, w.Label // unless an action says another
 	if w.Proto == packet.ICMP {
 		w.Port = uint16(f.Match.ICMPType.Value)

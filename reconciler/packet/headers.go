@@ -1,6 +1,9 @@
 package packet
 
-import "net/netip"
+import (
+	"net/netip"
+	"strconv"
+)
 
 // MAC is an Ethernet address.
 type MAC [6]byte
@@ -15,6 +18,32 @@ const (
 	UDP  Proto = 17
 	SCTP Proto = 132
 )
+
+// String returns the name that rules have for a protocol, else its number.
+func (p Proto) String() string {
+	switch p {
+	case ICMP:
+		return "icmp"
+	case TCP:
+		return "tcp"
+	case UDP:
+		return "udp"
+	case SCTP:
+		return "sctp"
+	}
+	return strconv.Itoa(int(p))
+}
+
+// ParseProto reads what String returns.
+func ParseProto(s string) (Proto, bool) {
+	for _, p := range []Proto{ICMP, TCP, UDP, SCTP} {
+		if s == p.String() {
+			return p, true
+		}
+	}
+	n, err := strconv.ParseUint(s, 10, 8)
+	return Proto(n), err == nil
+}
 
 // TCP flag bits (RFC 9293, 3.1).
 const (

@@ -323,7 +323,7 @@ func portWords(q Query) string {
 	case packet.TCP, packet.UDP, packet.SCTP, packet.ICMP:
 		return queryPort(q)
 	}
-	return "protocol " + protoName(q.Proto)
+	return "protocol " + q.Proto.String()
 }
 
 // words names an identity for people.

@@ -211,12 +211,12 @@ const emptyText = "[]"
 
 func holds(r *spec.Rule, q Query) bool {
 	return r.AnyPort || slices.ContainsFunc(r.Ports, func(p spec.Port) bool {
-		return protoName(q.Proto) == p.Proto && p.Lo <= q.Port && q.Port <= p.Hi
+		return q.Proto.String() == p.Proto && p.Lo <= q.Port && q.Port <= p.Hi
 	})
 }
 
 func queryPort(q Query) string {
-	return fmt.Sprintf("%s/%d", protoName(q.Proto), q.Port)
+	return fmt.Sprintf("%s/%d", q.Proto.String(), q.Port)
 }
 
 func peersText(r *spec.Rule) string {

@@ -230,7 +230,7 @@ func (m *HookModule) Failing(why Reason) *HookAnswer {
 func (p *Policy) hookQuery(m *HookModule, q Query) HookQuery {
 	return HookQuery{
 		Tenant: m.Tenant, Hash: m.Hash, Src: hookEnd(m.Tenant, q.Src), Dst: hookEnd(m.Tenant, q.Dst),
-		Proto: protoName(q.Proto), Port: q.Port,
+		Proto: q.Proto.String(), Port: q.Port,
 	}
 }
 

@@ -2,6 +2,8 @@ package policy_test
 
 import (
 	"fmt"
+	"io/fs"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -193,5 +195,31 @@ func TestTenantModules(t *testing.T) {
 	tree["tenants/stray.rego"] = file("")
 	if _, err := policy.TenantModules(tree); err == nil {
 		t.Error("Rego that is no tenant's is taken")
+	}
+}
+
+// TestRegoThatNobodyHeedsIsRefused: its author would believe that it denies.
+func TestRegoThatNobodyHeedsIsRefused(t *testing.T) {
+	const allows = "package daoli.admission\n\ndecision := {\"verdict\": \"allow\", \"reason\": \"rule\"}\n"
+	const guard, acme = "operator/guard.rego", "tenants/acme/p.rego"
+	for name, tt := range map[string]struct {
+		tree fs.FS
+		want string // "": it is taken
+	}{
+		"a guardrail under another name":              {tree(guard, "package daoli.operators\n\ndeny if input.port == 23\n"), guard + ":1: no rule data.daoli.operator.deny"},
+		"a system of one's own beside a guardrail":    {tree(admissionFile, allows, guard, operatorText), admissionFile + ":1: it never looks at input.exceptions.hooks"},
+		"a system of one's own beside a tenant's":     {tree(admissionFile, allows, acme, "package tenants.acme.policy\n"), admissionFile + ":1: it never looks at"},
+		"a system of one's own that says it in words": {tree(admissionFile, "# hooks\n"+allows, guard, operatorText), admissionFile + ":1: it never looks at"},
+		"a system of one's own that heeds them": {tree(admissionFile,
+			"package daoli.admission\n\nheard := input.exceptions\n\ndecision := {\"verdict\": \"allow\", \"reason\": \"rule\"} if not heard.hooks.operator\n", guard, operatorText), ""},
+		"a system of one's own alone": {tree(admissionFile, allows), ""},
+		"the embedded one":            {hookTree(""), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := policy.Compile("r1", table().network, tt.tree)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Compile: %v; want %q", err, tt.want)
+			}
+		})
 	}
 }

@@ -23,7 +23,7 @@ func (p *Policy) queryInput(passed int, q Query, wait Hooks) *ast.Term {
 	input := ast.NewObject(
 		pair("src", src.term),
 		pair("dst", dst.term),
-		pair("proto", ast.InternedTerm(protoName(q.Proto))),
+		pair("proto", ast.InternedTerm(q.Proto.String())),
 		pair("port", ast.InternedTerm(int(q.Port))),
 		pair("exceptions", exceptionsInput(p.between.ranks(src.ends, dst.ends), restIn, restOut, nil)),
 		pair("now", number(lastEnd)),

@@ -1,6 +1,11 @@
 package policy
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
@@ -30,6 +35,35 @@ func newGuard(c *ast.Compiler) (guard, error) {
 	query, err := compiler.Compile(operatorQuery)
 	return guard{query, compiler}, err
 }
+
+// heeded refuses Rego of the operator or of tenants that would be without effect: a
+// guardrail under another name, or a system of the user's own that never looks at what
+// they say.
+func (g *program) heeded(tenants map[string]*HookModule) error {
+	system, asked := "", false
+	for _, m := range g.modules {
+		switch dir, _, _ := strings.Cut(m.name, "/"); {
+		case dir == "operator" && g.guard.query == nil:
+			return fmt.Errorf("%s:1: no rule %s in operator/: it guards nothing", m.name, operatorRule)
+		case dir == "system":
+			system = cmp.Or(system, m.name)
+			ast.WalkRefs(g.compiler.Modules[m.name], func(r ast.Ref) bool {
+				asked = asked || slices.ContainsFunc(r, func(t *ast.Term) bool { return t.Equal(hooksTerm) })
+				return asked
+			})
+		}
+	}
+	says := g.guard.query != nil
+	for _, m := range tenants {
+		says = says || slices.ContainsFunc(m.Files, func(f HookFile) bool { return !strings.HasSuffix(f.Name, "_test.rego") })
+	}
+	if says && !asked {
+		return fmt.Errorf("%s:1: it never looks at input.exceptions.hooks: what Rego in operator/ and tenants/ denies would pass", system)
+	}
+	return nil
+}
+
+var hooksTerm = ast.StringTerm("hooks")
 
 // operatorHit returns the operator's rule that denies for input; found is false if
 // there is none.

@@ -108,6 +108,9 @@ func compile(rev string, network *spec.Network, modules fs.FS, before *Policy) (
 	if err != nil {
 		return nil, err
 	}
+	if err := compiled.heeded(hooked); err != nil {
+		return nil, err
+	}
 	evaluator := newEvaluator(compiled, x.index(network, parts))
 	return &Policy{
 		revision:  rev,

@@ -103,21 +103,6 @@ func portText(p spec.Port) string {
 	return fmt.Sprintf("%s/%d-%d", p.Proto, p.Lo, p.Hi)
 }
 
-// protoName returns the name that rules have for a protocol, else its number.
-func protoName(p packet.Proto) string {
-	switch p {
-	case packet.TCP:
-		return "tcp"
-	case packet.UDP:
-		return "udp"
-	case packet.SCTP:
-		return "sctp"
-	case packet.ICMP:
-		return "icmp"
-	}
-	return strconv.Itoa(int(p))
-}
-
 // protoNumber returns the protocol of a name that rules have.
 func protoNumber(name string) packet.Proto {
 	switch name {

@@ -100,7 +100,7 @@ func undecided(reason string) bool {
 
 // judge returns what the policy says of a record, or why it can't be asked.
 func (j *judge) judge(r *decisionlog.Record) (is Answer, unjudged string) {
-	proto, known := protoOf(r.Proto)
+	proto, known := packet.ParseProto(r.Proto)
 	switch {
 	case undecided(r.Reason):
 		return is, r.Reason
@@ -187,20 +187,6 @@ func sideKey(s *decisionlog.Side) string {
 		field('l', s.Labels[k])
 	}
 	return string(s.IP.AppendTo(b))
-}
-
-// protoOf reads what a record has as proto.
-func protoOf(name string) (packet.Proto, bool) {
-	switch name {
-	case "tcp":
-		return packet.TCP, true
-	case "udp":
-		return packet.UDP, true
-	case "icmp":
-		return packet.ICMP, true
-	}
-	n, err := strconv.ParseUint(name, 10, 8)
-	return packet.Proto(n), err == nil
 }
 
 func endText(s *decisionlog.Side) string {

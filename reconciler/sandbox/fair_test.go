@@ -56,11 +56,18 @@ func TestChildThatHangsAndDoesNotRead(t *testing.T) {
 // TestModuleThatLagsIsAskedBesideOthers has one that takes a few milliseconds each time,
 // and never too long.
 func TestModuleThatLagsIsAskedBesideOthers(t *testing.T) {
-	s := running(t, sandbox.Options{Quick: time.Second, Slow: time.Minute})
-	hostile, other := two(t, s, deny(loops(4, "some v4 in [1, 2, 3]\n\tv0 + v1 + v2 + v3 + v4 + input.port < 0")))
-	for n := 0; !s.Slow(hostile.Hash); n++ {
-		if a := s.Ask(query(hostile, uint16(n))); n == 1000 || a.Failed != "" {
-			t.Fatalf("after %d answers it is not slow: %+v", n, a)
+	s := running(t, sandbox.Options{Quick: 250 * time.Millisecond, Slow: time.Minute, Preflight: time.Minute})
+	hostile, other := two(t, s, deny(loops(4, "v0 + v1 + v2 + v3 + input.port < 0")))
+	// On a machine that others keep busy an answer may come too late, and is asked for
+	// again; it must neither be an error nor stay away.
+	answered := 0
+	for n := 0; !s.Slow(hostile.Hash) || answered == 0; n++ {
+		a := s.Ask(query(hostile, uint16(n)))
+		if a.Failed == "" {
+			answered++
+		}
+		if n == 1000 || a.Failed != "" && a.Failed != policy.ReasonPolicyTimeout {
+			t.Fatalf("question %d, %d answered, slow: %t: %+v", n, answered, s.Slow(hostile.Hash), a)
 		}
 	}
 	for n := range 1000 {

@@ -179,11 +179,11 @@ func (l *labels) release(now time.Time, p pair, label wireLabel) {
 	of.resting[label] = &resting{owner{s.Key(), label == s.low}, s.Client.AddrID, now.Add(labelRest)}
 }
 
-// WireLabel is what stood for a session between two hosts, by their underlay
-// addresses: a wire port, or for ICMP the code. The rest is what a flow that takes
-// packets from the wire says of the session: where they leave, with which addresses,
-// the server's port (of ICMP the type), and whether the client's ports are low.
-type WireLabel struct {
+// Remnant is what a flow that takes packets from the wire says of a session that
+// nobody adopted: what stood for it between two hosts, by their underlay addresses (a
+// wire port, or for ICMP the code), where its packets leave, with which addresses, the
+// server's port (of ICMP the type), and whether the client's ports are low.
+type Remnant struct {
 	Client, Server netip.Addr
 	Proto          packet.Proto
 	Label          uint16
@@ -197,7 +197,7 @@ type WireLabel struct {
 // RestLabel keeps a label from everybody for some time, unless it is a session's
 // now, or none can have it: one that nobody adopted may still have packets on their
 // way. Only the session that had it, if whose says which, may have it at once.
-func (t *Table) RestLabel(now time.Time, w WireLabel, whose Key) {
+func (t *Table) RestLabel(now time.Time, w Remnant, whose Key) {
 	p, label := pairOf(w.Client, w.Server, w.Proto), wireLabel(w.Label)
 	if !t.labels.rangeOf(p).has(label) {
 		return

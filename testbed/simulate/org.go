@@ -272,7 +272,7 @@ func (p orgPeer) text() string {
 }
 
 func (p orgPort) text() string {
-	name := protoName(p.proto)
+	name := p.proto.String()
 	switch {
 	case p.port == 0:
 		return name
@@ -280,16 +280,6 @@ func (p orgPort) text() string {
 		return "icmp/echo"
 	}
 	return fmt.Sprintf("%s/%d", name, p.port)
-}
-
-func protoName(p packet.Proto) string {
-	switch p {
-	case packet.TCP:
-		return "tcp"
-	case packet.UDP:
-		return "udp"
-	}
-	return "icmp"
 }
 
 // The VPCs of every organisation. The first two have the same addresses.

@@ -12,7 +12,7 @@ import (
 const portLocal = openflow.PortLocal
 
 func sessionText(s *session.Session) string {
-	return fmt.Sprintf("%#x %s/%s %s > %s/%s %s %s/%d", s.ID, s.Client.VPC, s.Client.Name, s.Client.IP, s.Server.VPC, s.Server.Name, s.Server.IP, protoName(s.Proto), s.Port)
+	return fmt.Sprintf("%#x %s/%s %s > %s/%s %s %s/%d", s.ID, s.Client.VPC, s.Client.Name, s.Client.IP, s.Server.VPC, s.Server.Name, s.Server.IP, s.Proto.String(), s.Port)
 }
 
 func frameText(frame []byte) string {
@@ -30,11 +30,11 @@ func headersText(h *packet.Headers) string {
 	case h.Proto == packet.ICMP:
 		return fmt.Sprintf("icmp %s > %s type %d code %d ttl %d", h.Src, h.Dst, h.ICMPType, h.ICMPCode, h.TTL)
 	}
-	return fmt.Sprintf("%s %s:%d > %s:%d %s ttl %d", protoName(h.Proto), h.Src, h.SrcPort, h.Dst, h.DstPort, flagsText(h.Flags), h.TTL)
+	return fmt.Sprintf("%s %s:%d > %s:%d %s ttl %d", h.Proto.String(), h.Src, h.SrcPort, h.Dst, h.DstPort, flagsText(h.Flags), h.TTL)
 }
 
 func (s *sent) text() string {
-	return fmt.Sprintf("%s %s:%d > %s:%d %s type %d", protoName(s.proto), s.src, s.sp, s.dst, s.dp, flagsText(s.flags), s.icmpType)
+	return fmt.Sprintf("%s %s:%d > %s:%d %s type %d", s.proto.String(), s.src, s.sp, s.dst, s.dp, flagsText(s.flags), s.icmpType)
 }
 
 func flagsText(f uint8) string {

@@ -17,7 +17,8 @@ import (
 // planFormats are how a plan is written.
 var planFormats = []string{"text", "json", "yaml", "markdown"}
 
-// exitChanges is the exit code of plan --detailed-exitcode when something changes.
+// exitChanges is the exit code of replay, and of plan --detailed-exitcode, when something
+// changes.
 // It is not Terraform's 2, which says here that a command was misused.
 const exitChanges = 3
 

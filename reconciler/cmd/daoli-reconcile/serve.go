@@ -49,7 +49,8 @@ first start, in --state-dir. Ask a running controller with daolictl.
 What a directory means can be asked offline, without a controller: validate,
 matrix and policies load it as the controller does.
 
-Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.`,
+Exit codes: 0 fine; 1 refused, or something failed; 2 wrong usage.
+plan and replay also have 3: something changes.`,
 		Example: `  # watch a directory; use the Rego beside it, if there is a directory policies
   daoli-reconcile --watch specs/
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -141,9 +140,8 @@ func (b *bisector) find(name string, i int) (int, error) {
 	found := -1
 	for ; i < len(b.revisions); i++ {
 		r := &b.revisions[i]
-		begins := strings.HasPrefix(r.ID, name) || strings.HasPrefix(r.ID, "sha256:"+name) || r.Commit != nil && strings.HasPrefix(r.Commit.Hash, name)
 		switch {
-		case !begins:
+		case !r.Begins(name):
 		case found < 0:
 			found = i
 		case name != "" && r.ID != b.revisions[found].ID:
