@@ -81,7 +81,7 @@ func TestSettlingSeesWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, err := soak.Run(t.Context(), soak.Options{
-				Seed: 1, Hosts: 2, Binaries: binaries, Log: t.Logf, Patience: 25 * time.Second, Spoil: c.spoil,
+				Seed: 1, Hosts: 2, Binaries: binaries, Log: t.Logf, Patience: 40 * time.Second, Spoil: c.spoil,
 			})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("after %s: %v; want %q in it", r, err, c.want)
